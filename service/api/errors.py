@@ -1,0 +1,143 @@
+"""The one place where failures become status codes, as RFC 9457 problem details."""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import orjson
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.errors import (
+    InvalidInput,
+    ItemNotFound,
+    MagpieError,
+    NotFound,
+    Overloaded,
+    VersionNotFound,
+)
+
+_log = logging.getLogger(__name__)
+
+_RETRY_AFTER_S = 1
+_ERRORS_SHOWN = 10
+
+# First match wins, so subclasses stand before their base.
+_STATUS: tuple[tuple[type[MagpieError], HTTPStatus], ...] = (
+    (InvalidInput, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (ItemNotFound, HTTPStatus.NOT_FOUND),
+    (VersionNotFound, HTTPStatus.SERVICE_UNAVAILABLE),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+
+
+class RequestRefused(Exception):
+    """A request that HTTP itself makes unusable, before any meaning is looked at."""
+
+    def __init__(self, status: HTTPStatus, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+
+
+def problem(
+    status: HTTPStatus,
+    code: str,
+    detail: str,
+    request_id: str,
+    errors: Sequence[dict[str, str]] = (),
+) -> Response:
+    """Render a problem. `detail` must not hold anything the caller sent."""
+    body: dict[str, object] = {
+        "type": f"urn:magpie:problem:{code}",
+        "title": status.phrase,
+        "status": status.value,
+        "code": code,
+        "detail": detail,
+        "request_id": request_id,
+    }
+    if errors:
+        body["errors"] = list(errors)
+    headers = {"cache-control": "no-store"}
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        headers["retry-after"] = str(_RETRY_AFTER_S)
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        # The rest of the body is still on its way; there is no point in reading it.
+        headers["connection"] = "close"
+    return Response(
+        orjson.dumps(body), status.value, headers, media_type="application/problem+json"
+    )
+
+
+async def on_magpie_error(request: Request, error: Exception) -> Response:
+    """Translate the error tree."""
+    assert isinstance(error, MagpieError)
+    for kind, status in _STATUS:
+        if isinstance(error, kind):
+            return problem(status, error.code, str(error), request_id_of(request))
+    return await on_unexpected(request, error)
+
+
+async def on_validation_error(request: Request, error: Exception) -> Response:
+    """Say what is wrong with a body or parameter, without repeating it."""
+    assert isinstance(error, ValidationError)
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    if found and found[0]["type"] == "json_invalid":
+        return problem(
+            HTTPStatus.BAD_REQUEST,
+            "invalid_json",
+            "The body is not valid JSON.",
+            request_id_of(request),
+        )
+    return problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid_request",
+        "The request does not have the form that the API documents; see `errors`.",
+        request_id_of(request),
+        [_described(each) for each in found[:_ERRORS_SHOWN]],
+    )
+
+
+async def on_refused(request: Request, error: Exception) -> Response:
+    """Translate what the HTTP edge refuses by itself."""
+    assert isinstance(error, RequestRefused)
+    return problem(error.status, error.code, error.detail, request_id_of(request))
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Give the router's own 404 and 405 the same shape as every other error."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    code = status.name.lower()
+    answer = problem(status, code, f"{status.phrase}.", request_id_of(request))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def on_unexpected(request: Request, error: Exception) -> Response:
+    """Answer for a bug of ours: log it, give nothing of it away."""
+    _log.error("request %s failed", request_id_of(request), exc_info=error)
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal",
+        "The service could not answer. The log has the cause under this request_id.",
+        request_id_of(request),
+    )
+
+
+def request_id_of(request: Request) -> str:
+    """The id that the middleware gave the request."""
+    return str(request.scope.get("magpie.request_id", ""))
+
+
+def _described(error: ErrorDetails) -> dict[str, str]:
+    where = ".".join(str(part) for part in error["loc"] if part != "__root__")
+    # pydantic names the caller's own key for an unknown field; do not echo it.
+    if error["type"] == "extra_forbidden":
+        where = ".".join(str(part) for part in error["loc"][:-1])
+    return {"where": where or "body", "what": error["msg"]}

@@ -1,0 +1,47 @@
+"""Worked examples and declared failures for the OpenAPI document."""
+
+from service.api.schemas import Problem
+
+ANSWER = {
+    "application/json": {
+        "example": {
+            "request_id": "2f0c9c1f7a9d4e11",
+            "degraded": [],
+            "items": [
+                {
+                    "id": "pin-88",
+                    "score": 0.83,
+                    "fields": {"title": "Herbs in tin cans on a railing"},
+                    "because": [{"id": "pin-17", "share": 0.7}, {"text": True, "share": 0.3}],
+                    "shared": {"category": ["balcony-garden"]},
+                }
+            ],
+            "index": "pins@2026-11-23T10-15-02Z-4f2a",
+            "model": "bge-small-en-v1.5@5c38ec7",
+            "source": "similar",
+            "missing": ["pin-9"],
+        }
+    }
+}
+
+
+def _declared(description: str) -> dict[str, object]:
+    return {
+        "description": description,
+        "model": Problem,
+        "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+        },
+    }
+
+
+PROBLEMS: dict[int, dict[str, object]] = {
+    400: _declared("Not JSON, or something is said twice: `invalid_json`, `duplicate_key`."),
+    404: _declared("No such item: `item_not_found`."),
+    413: _declared("The body is too large: `body_too_large`."),
+    415: _declared("The body is not application/json: `unsupported_media_type`."),
+    422: _declared(
+        "Wrong form, or a filter that does not fit: `invalid_request`, `invalid_filter`."
+    ),
+    503: _declared("At the limit, try again: `overloaded`."),
+}

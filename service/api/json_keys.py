@@ -1,0 +1,26 @@
+"""Objects that name a key twice: parsers disagree on which one counts, so we refuse them."""
+
+import json
+
+
+class _DuplicateKeyError(ValueError):
+    pass
+
+
+def has_duplicate_keys(body: bytes) -> bool:
+    """Tell whether some object in a JSON text has the same key twice.
+
+    Text that is not JSON has none: saying so is the validator's business.
+    """
+    try:
+        json.loads(body, object_pairs_hook=_refuse_duplicates)
+    except _DuplicateKeyError:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return False
+
+
+def _refuse_duplicates(pairs: list[tuple[str, object]]) -> None:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise _DuplicateKeyError

@@ -1,0 +1,102 @@
+"""What the service opens at start and closes at the end, in one function."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypedDict
+
+from fastapi import FastAPI
+
+from service.api.compute import ComputePool
+from service.api.metrics import Metrics
+from service.cache.local import LocalCache
+from service.cache.redis import RedisCache
+from service.cache.tiers import TieredCache
+from service.encoders.exports import find_export
+from service.encoders.onnx_encoder import OnnxEncoder
+from service.index.live import Live
+from service.settings import Settings
+from service.types import ModelIdentity
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a request may use. One per process, alive from start to shutdown."""
+
+    settings: Settings
+    live: Live
+    cache: TieredCache
+    compute: ComputePool
+    metrics: Metrics
+
+
+class State(TypedDict):
+    """What `request.state` holds."""
+
+    services: Services
+
+
+def open_live(settings: Settings) -> Live:
+    """Open the published index and the encoder that made it.
+
+    Raises:
+        VersionNotFound: nothing is published.
+        CorruptArtifact, ModelMismatch, ModelNotFound: the chain from model to index is broken.
+    """
+
+    def open_encoder(identity: ModelIdentity) -> OnnxEncoder:
+        export = find_export(settings.models_dir, identity)
+        return OnnxEncoder.open(export, threads=settings.encoder_threads)
+
+    return Live(settings.indexes_dir, settings.catalogue, open_encoder)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+    """Open the index, the encoder, the cache and the watcher; close them in reverse."""
+    settings: Settings = app.state.settings
+    metrics: Metrics = app.state.metrics
+    live = await asyncio.to_thread(open_live, settings)
+    _note_version(live, metrics)
+    redis = (
+        RedisCache.from_url(settings.redis_url.get_secret_value(), ttl_s=settings.cache_ttl_s)
+        if settings.redis_url is not None
+        else None
+    )
+    local = LocalCache(settings.cache_bytes, ttl_s=settings.cache_ttl_s, clock=time.monotonic)
+    cache = TieredCache(local, redis)
+    compute = ComputePool(settings.compute_threads, settings.compute_queue)
+    watcher = asyncio.create_task(_watch(live, metrics, settings.reload_interval_s))
+    try:
+        yield {"services": Services(settings, live, cache, compute, metrics)}
+    finally:
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)
+        compute.close()
+        await cache.aclose()
+
+
+async def _watch(live: Live, metrics: Metrics, interval_s: float) -> None:
+    while True:
+        await asyncio.sleep(interval_s)
+        try:
+            if await asyncio.to_thread(live.refresh):
+                metrics.swaps.labels("accepted").inc()
+                _note_version(live, metrics)
+        except Exception:
+            # The edge of the background: whatever went wrong, the version in use goes on.
+            metrics.swaps.labels("failed").inc()
+            _log.exception("could not look for a new index version; serving the present one")
+
+
+def _note_version(live: Live, metrics: Metrics) -> None:
+    snapshot = live.current.snapshot
+    metrics.index_version.clear()
+    metrics.index_version.labels(snapshot.name, str(snapshot.manifest.model)).set(1)
+    metrics.index_built.set(snapshot.manifest.created_at.timestamp())
+    _log.info("serving %s with %s", snapshot.name, snapshot.manifest.model)

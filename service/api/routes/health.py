@@ -1,0 +1,73 @@
+"""Probes, facts and metrics for those who run the service."""
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+
+from service import __version__
+from service.api.dependencies import ServicesDep
+from service.api.schemas import K_MAX
+
+router = APIRouter(tags=["operate"])
+
+
+@router.get("/livez", summary="Is the process alive?")
+async def livez() -> dict[str, str]:
+    """Answers as long as the event loop turns; looks at nothing else."""
+    return {"status": "live"}
+
+
+@router.get("/readyz", summary="May traffic come here?")
+async def readyz(services: ServicesDep) -> dict[str, object]:
+    """Ready once index and model are open. A cache that is down degrades, it does not unready."""
+    degraded = [services.cache.degraded] if services.cache.degraded else []
+    return {
+        "status": "ready",
+        "index": services.live.current.snapshot.name,
+        "degraded": degraded,
+        "last_refusal": services.live.last_error,
+    }
+
+
+@router.get("/info", summary="Which index and model answer?")
+async def info(services: ServicesDep) -> dict[str, object]:
+    """The served version, the model behind it, and what can be filtered."""
+    serving = services.live.current
+    snapshot, manifest = serving.snapshot, serving.snapshot.manifest
+    return {
+        "version": __version__,
+        "index": {
+            "name": snapshot.name,
+            "catalogue": snapshot.catalogue,
+            "version": snapshot.version,
+            "created_at": manifest.created_at.isoformat(),
+            "items": manifest.items,
+            "dim": manifest.dim,
+            "type": manifest.factory,
+            "metric": manifest.metric,
+            "recall_at_10": manifest.recall_at_10,
+        },
+        "model": {
+            "name": str(manifest.model),
+            "id": manifest.model.id,
+            "revision": manifest.model.revision,
+            "digest": manifest.model.digest,
+            "stand_in": manifest.stand_in,
+            "note": "stand-in, not a Chinese model" if manifest.stand_in else "",
+        },
+        "attributes": {
+            key: {"kind": column.kind, "values": column.values, "top": column.top}
+            for key, column in snapshot.table.columns.items()
+        },
+        "cache": {"redis": services.settings.redis_url is not None},
+        "limits": {"k": K_MAX, "body_bytes": services.settings.max_body_bytes},
+    }
+
+
+@router.get("/metrics", summary="Prometheus metrics")
+async def metrics(services: ServicesDep) -> Response:
+    """The text exposition format."""
+    return Response(
+        generate_latest(services.metrics.registry),
+        headers={"content-type": CONTENT_TYPE_LATEST},
+    )

@@ -1,0 +1,1 @@
+"""Encoders: text in, unit vectors out; and the records of the models that do it."""

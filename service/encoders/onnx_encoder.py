@@ -1,0 +1,174 @@
+"""The serving encoder: one ONNX graph, one tokenizer, no training stack."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from service.encoders.batching import length_sorted_batches
+from service.encoders.exports import GRAPH, TOKENIZER, ExportManifest
+from service.errors import CorruptArtifact, EncodingFailed
+from service.types import ModelIdentity, Rows, Vectors
+
+TOKEN_BUDGET = 512
+_EMBEDDING = "embedding"
+_UNIT_TOLERANCE = 1e-3
+_QUIET = 3
+
+_Feeds = dict[str, NDArray[np.int64]]
+
+
+class OnnxEncoder:
+    """Encodes with an exported graph that pools and normalises by itself.
+
+    Safe to call from several threads at once: a session and a tokenizer keep no state between
+    calls. One call uses `threads` cores.
+    """
+
+    def __init__(
+        self,
+        manifest: ExportManifest,
+        tokenizer: Tokenizer,
+        session: ort.InferenceSession,
+        *,
+        token_budget: int = TOKEN_BUDGET,
+    ) -> None:
+        self._manifest = manifest
+        self._tokenizer = tokenizer
+        self._session = session
+        self._inputs = frozenset(node.name for node in session.get_inputs())
+        self._token_budget = token_budget
+
+    @classmethod
+    def open(
+        cls,
+        export: Path,
+        *,
+        threads: int = 1,
+        verify: bool = True,
+        token_budget: int = TOKEN_BUDGET,
+    ) -> "OnnxEncoder":
+        """Open an export folder.
+
+        Args:
+            export: a folder with `model.onnx`, `tokenizer.json` and `export.json`.
+            threads: cores that one call may use.
+            verify: compare every file with the manifest first.
+            token_budget: tokens in one padded batch.
+
+        Raises:
+            ModelNotFound: the folder holds no export.
+            CorruptArtifact: a file is not the one the manifest names, or cannot be loaded.
+        """
+        manifest = ExportManifest.read(export)
+        if verify:
+            manifest.verify(export)
+        tokenizer = _open_tokenizer(export / TOKENIZER, manifest.max_tokens)
+        session = _open_session(export / GRAPH, threads)
+        return cls(manifest, tokenizer, session, token_budget=token_budget)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model made the vectors."""
+        return self._manifest.model
+
+    @property
+    def manifest(self) -> ExportManifest:
+        """Everything the export says about itself."""
+        return self._manifest
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a vector."""
+        return self._manifest.dim
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a text that are read, special tokens included."""
+        return self._manifest.max_tokens
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Encode search texts; returns float32 (len(texts), dim), unit rows, in order.
+
+        Raises:
+            EncodingFailed: the model gave something that is no unit vector.
+        """
+        return self._encode(texts, self._manifest.query_instruction)
+
+    def encode_items(self, texts: Sequence[str]) -> Vectors:
+        """Encode item texts; returns float32 (len(texts), dim), unit rows, in order.
+
+        Raises:
+            EncodingFailed: the model gave something that is no unit vector.
+        """
+        return self._encode(texts, self._manifest.item_instruction)
+
+    def _encode(self, texts: Sequence[str], instruction: str) -> Vectors:
+        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
+        if not texts:
+            return vectors
+        encodings = self._tokenizer.encode_batch([instruction + text for text in texts])
+        lengths = [len(encoding.ids) for encoding in encodings]
+        for rows in length_sorted_batches(lengths, token_budget=self._token_budget):
+            vectors[rows] = self._run([encodings[row] for row in rows], rows)
+        return vectors
+
+    def _run(self, encodings: Sequence[Encoding], rows: Rows) -> Vectors:
+        feeds = {name: a for name, a in _padded(encodings).items() if name in self._inputs}
+        (vectors,) = self._session.run([_EMBEDDING], feeds)
+        expected = (len(encodings), self.dim)
+        if vectors.shape != expected or vectors.dtype != np.float32:
+            raise EncodingFailed(
+                f"{self.identity} gave {vectors.dtype} {vectors.shape} instead of float32 {expected}."
+            )
+        norms = np.linalg.norm(vectors, axis=1)
+        # A NaN or an infinity anywhere in a row makes its norm fail this comparison too.
+        wrong = ~(np.abs(norms - 1.0) <= _UNIT_TOLERANCE)
+        if wrong.any():
+            raise EncodingFailed(
+                f"{self.identity} gave no unit vector for text {int(rows[wrong][0])} of the batch."
+            )
+        return np.asarray(vectors)
+
+
+def _padded(encodings: Sequence[Encoding]) -> _Feeds:
+    """Pad on the right with zeros: the mask hides them, whatever the padding token's id is."""
+    shape = (len(encodings), max(len(encoding.ids) for encoding in encodings))
+    ids = np.zeros(shape, dtype=np.int64)
+    mask = np.zeros(shape, dtype=np.int64)
+    types = np.zeros(shape, dtype=np.int64)
+    for row, encoding in enumerate(encodings):
+        length = len(encoding.ids)
+        ids[row, :length] = encoding.ids
+        mask[row, :length] = 1
+        types[row, :length] = encoding.type_ids
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+
+
+def _open_tokenizer(path: Path, max_tokens: int) -> Tokenizer:
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the Rust side raises bare Exception
+        raise CorruptArtifact(f"{path.name} cannot be loaded: {error}") from error
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
+
+
+def _open_session(path: Path, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _QUIET
+    # A spinning pool burns idle cores for nothing a service needs (onnxruntime issue 19968).
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # The arena keeps the memory of the largest batch ever seen (onnxruntime issue 11627).
+    options.enable_cpu_mem_arena = False
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the C++ side has one class per status, all Exceptions
+        raise CorruptArtifact(f"{path.name} cannot be loaded: {error}") from error

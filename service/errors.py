@@ -1,0 +1,165 @@
+"""Every failure Magpie names, as one tree. Layers raise these; only the edges translate them.
+
+MagpieError
+├── InvalidInput             what the caller sent cannot be used
+│   ├── InvalidQuery         a recommend request that contradicts itself or exceeds a limit
+│   ├── InvalidFilter        a filter on an unknown key, or a range on a key without numbers
+│   └── InvalidCatalogue     a file of items that cannot be read, or has too many bad rows
+├── NotFound
+│   ├── ItemNotFound
+│   ├── ModelNotFound        not in the registry, or not pulled or exported yet
+│   └── VersionNotFound      no such index version, or none published yet
+├── ModelError
+│   ├── HubUnavailable       no hub answered; nothing is known against the model
+│   ├── ModelRejected        a file we refuse to have: format, code, link, extra
+│   ├── HashMismatch         a file that is not the one that was pinned
+│   ├── ParityFailed         the exported graph does not give the reference's vectors
+│   ├── ModelMismatch        index and encoder are not of one model
+│   └── EncodingFailed       the model returned NaN, infinity or a wrong shape
+├── IndexFailure
+│   ├── CorruptArtifact      bytes on disk are not the ones the manifest names
+│   └── PublishConflict      another publisher holds the lock
+├── Overloaded               more work is waiting than can be finished in time
+└── InvalidSettings          a MAGPIE_* variable that cannot be used
+"""
+
+from typing import ClassVar
+
+
+class MagpieError(Exception):
+    """Base of all. `code` is stable and for programs, the message is for people.
+
+    Args:
+        message: what is wrong, with the value where that is safe to show.
+        hint: what to do about it, one sentence; empty where the message says it already.
+    """
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class InvalidInput(MagpieError):
+    """What the caller sent cannot be used."""
+
+    code = "invalid_input"
+
+
+class InvalidQuery(InvalidInput):
+    """A recommend request that contradicts itself or exceeds a limit."""
+
+    code = "invalid_query"
+
+
+class InvalidFilter(InvalidInput):
+    """A filter on an unknown key, or a range on a key that holds no numbers."""
+
+    code = "invalid_filter"
+
+
+class InvalidCatalogue(InvalidInput):
+    """A file of items that cannot be read, or that has more bad rows than allowed."""
+
+    code = "invalid_catalogue"
+
+
+class NotFound(MagpieError):
+    """Something asked for by name does not exist."""
+
+    code = "not_found"
+
+
+class ItemNotFound(NotFound):
+    """The index does not know the item."""
+
+    code = "item_not_found"
+
+
+class ModelNotFound(NotFound):
+    """The model is not in the registry, or has not been pulled or exported yet."""
+
+    code = "model_not_found"
+
+
+class VersionNotFound(NotFound):
+    """No such index version, or none published yet."""
+
+    code = "version_not_found"
+
+
+class ModelError(MagpieError):
+    """A model cannot be trusted or used."""
+
+    code = "model_error"
+
+
+class HubUnavailable(ModelError):
+    """No hub answered. Says nothing against the model."""
+
+    code = "hub_unavailable"
+
+
+class ModelRejected(ModelError):
+    """A model folder holds a file we refuse to have: wrong format, code, a link, an extra."""
+
+    code = "model_rejected"
+
+
+class HashMismatch(ModelError):
+    """A model file is not the one that was pinned."""
+
+    code = "model_hash_mismatch"
+
+
+class ParityFailed(ModelError):
+    """The exported graph does not give the reference's vectors."""
+
+    code = "model_parity_failed"
+
+
+class ModelMismatch(ModelError):
+    """Index and encoder are not of one model; their vectors must not meet."""
+
+    code = "model_mismatch"
+
+
+class EncodingFailed(ModelError):
+    """The model returned NaN, infinity or a wrong shape for a batch."""
+
+    code = "encoding_failed"
+
+
+class IndexFailure(MagpieError):
+    """An index cannot be written, published or opened."""
+
+    code = "index_failure"
+
+
+class CorruptArtifact(IndexFailure):
+    """Bytes on disk are not the ones the manifest names."""
+
+    code = "corrupt_artifact"
+
+
+class PublishConflict(IndexFailure):
+    """Another publisher holds the lock of this catalogue."""
+
+    code = "publish_conflict"
+
+
+class Overloaded(MagpieError):
+    """More work is waiting than can be finished in time; try again after a moment."""
+
+    code = "overloaded"
+
+
+class InvalidSettings(MagpieError):
+    """A MAGPIE_* variable or command-line option that cannot be used."""
+
+    code = "invalid_settings"

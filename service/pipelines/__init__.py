@@ -1,0 +1,1 @@
+"""Offline work: pull, export, build. Never imported by what serves."""

@@ -1,0 +1,1 @@
+"""Seeds → candidates → rank, as pure NumPy: no network, no clock, no settings."""

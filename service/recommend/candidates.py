@@ -1,0 +1,32 @@
+"""The retrieval step: the best rows that the caller may be shown."""
+
+import numpy as np
+
+from service.index.retriever import Retriever
+from service.types import Mask, Rows, Scores, Vector
+
+
+def retrieve(
+    vector: Vector, retriever: Retriever, count: int, allowed: Mask | None, hidden: Rows
+) -> tuple[Rows, Scores]:
+    """Find the `count` allowed rows of the largest inner product, best first.
+
+    Args:
+        vector: float32 (dim,), the query.
+        retriever: what to ask.
+        count: how many rows are wanted; fewer come back only when fewer are allowed.
+        allowed: bool (n_items,), or None for all.
+        hidden: int64, rows never to return: seeds and excluded items.
+
+    Returns:
+        int64 (m,) rows and float32 (m,) scores, m ≤ count.
+    """
+    # A few hidden rows are cheaper to over-fetch and drop than to turn into a mask of all items.
+    wanted = min(count + len(hidden), retriever.size)
+    rows, scores = retriever.search(vector[np.newaxis, :], wanted, allowed)
+    found, similarity = rows[0], scores[0]
+    # A damaged vector must cost its own item, never the answer.
+    keep = (found >= 0) & np.isfinite(similarity)
+    if len(hidden):
+        keep &= ~np.isin(found, hidden)
+    return found[keep][:count], similarity[keep][:count]

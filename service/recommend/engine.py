@@ -1,0 +1,106 @@
+"""The whole story of a recommendation in one screen: seeds → candidates → rank."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from service.catalogue.filters import compile_filter
+from service.index.snapshot import Snapshot
+from service.recommend import candidates, diversity, explain, fallback, seeds
+from service.types import Mask, Query, Recommendation, Recommendations, Rows, Vector
+
+# A diverse list is chosen among this many times k candidates (Qdrant's default of 1 leaves
+# nothing to choose from), and never among fewer than this many.
+_OVERFETCH = 5
+_POOL_MIN = 50
+
+
+def recommend(
+    query: Query,
+    snapshot: Snapshot,
+    text_vector: Vector | None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Recommendations:
+    """Answer a query from one index version.
+
+    Args:
+        query: seeds and limits, already validated.
+        snapshot: the version to answer from.
+        text_vector: float32 (dim,), `query.text` encoded by the snapshot's own model.
+        clock: seconds, only differences matter.
+
+    Raises:
+        InvalidFilter: the filter names an unknown key, or a range on a key without numbers.
+    """
+    started = clock()
+    known = seeds.find_seeds(query, snapshot.table)
+    allowed = compile_filter(query.filter, snapshot.table)
+    hidden = _hidden_rows(query, known, snapshot)
+    lost = set(known.missing)
+    liked_ids = [seed.id for seed in query.like if seed.id not in lost]
+    wish = seeds.combine(known, snapshot.vectors, text_vector, liked_ids)
+    if wish is None:
+        return _fall_back(query, snapshot, known, allowed, hidden)
+
+    pool = max(_OVERFETCH * query.k, _POOL_MIN) if query.diversity else query.k
+    rows, scores = candidates.retrieve(wish.vector, snapshot.retriever, pool, allowed, hidden)
+    searched = clock()
+    if query.diversity and len(rows):
+        picked = diversity.mmr(snapshot.vectors[rows], scores, query.k, 1.0 - query.diversity)
+        rows, scores = rows[picked], scores[picked]
+    items = tuple(
+        _explained(int(row), float(score), wish, snapshot)
+        if query.explain
+        else Recommendation(int(row), float(score))
+        for row, score in zip(rows, scores, strict=True)
+    )
+    return Recommendations(
+        items=items,
+        source="search" if not len(known.liked) else "similar",
+        missing=known.missing,
+        degraded=_shortfall(query, len(items), allowed),
+        timings_ms={"search": (searched - started) * 1e3, "rank": (clock() - searched) * 1e3},
+    )
+
+
+def _hidden_rows(query: Query, known: seeds.KnownSeeds, snapshot: Snapshot) -> Rows:
+    excluded = [row for row in snapshot.table.rows(query.exclude) if row is not None]
+    return np.unique(
+        np.concatenate([known.liked, known.disliked, np.asarray(excluded, dtype=np.int64)])
+    )
+
+
+def _explained(
+    row: int, score: float, wish: seeds.QueryVector, snapshot: Snapshot
+) -> Recommendation:
+    because = explain.shares(wish, snapshot.vectors[row])
+    strongest = because[0].id if because else None
+    shared = explain.shared_attributes(snapshot.table, row, strongest)
+    return Recommendation(row, score, because, shared)
+
+
+def _fall_back(
+    query: Query,
+    snapshot: Snapshot,
+    known: seeds.KnownSeeds,
+    allowed: Mask | None,
+    hidden: Rows,
+) -> Recommendations:
+    rows = fallback.newest(snapshot.newest_first, query.k, allowed, set(hidden.tolist()))
+    lost = ("no_known_seed",) if query.like and not len(known.liked) else ()
+    return Recommendations(
+        # There is nothing to be similar to, so there is no score to invent.
+        items=tuple(Recommendation(row, 0.0) for row in rows),
+        source="fallback",
+        missing=known.missing,
+        degraded=lost + _shortfall(query, len(rows), allowed),
+    )
+
+
+def _shortfall(query: Query, found: int, allowed: Mask | None) -> tuple[str, ...]:
+    if found >= query.k:
+        return ()
+    if allowed is not None and not allowed.any():
+        return ("filter_matches_nothing",)
+    return ("fewer_than_k",)

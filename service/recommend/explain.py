@@ -1,0 +1,57 @@
+"""Why an item is in the list: which seed, with which share, and what they have in common."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from service.catalogue.table import ItemTable
+from service.recommend.seeds import QueryVector
+from service.types import Attributes, AttributeValue, ItemId, Scalar, Share, Vector
+
+_SHARES_SHOWN = 3
+_SMALLEST_SHARE = 0.05
+
+
+def shares(query: QueryVector, item: Vector) -> tuple[Share, ...]:
+    """Split an item's score among the positive parts of the query, largest first.
+
+    A part's share is its weight times its similarity to the item, over the sum of these; parts
+    that pull the other way have none. At most three shares of at least 5 % are named.
+
+    Args:
+        query: the combined query.
+        item: float32 (dim,), the recommended item's vector.
+    """
+    pull = np.maximum(query.parts @ item, 0.0) * query.weights
+    total = float(pull.sum())
+    if total <= 0.0:
+        return ()
+    order = np.argsort(-pull, kind="stable")[:_SHARES_SHOWN]
+    found = [Share(query.ids[index], round(float(pull[index]) / total, 4)) for index in order]
+    return tuple(share for share in found if share.share >= _SMALLEST_SHARE)
+
+
+def shared_attributes(
+    table: ItemTable, row: int, seed: ItemId | None
+) -> Mapping[str, tuple[Scalar, ...]]:
+    """Name the filterable attribute values that an item has in common with a seed item.
+
+    Numbers are left out: two equal prices say nothing about taste.
+    """
+    seed_row = table.row(seed) if seed is not None else None
+    if seed_row is None:
+        return {}
+    ours, theirs = table.attributes(row), table.attributes(seed_row)
+    common = {
+        key: tuple(value for value in _values(ours, key) if value in _values(theirs, key))
+        for key, column in table.columns.items()
+        if column.kind == "keyword" and key in ours and key in theirs
+    }
+    return {key: values for key, values in common.items() if values}
+
+
+def _values(attributes: Attributes, key: str) -> list[str]:
+    value: AttributeValue = attributes.get(key)
+    if isinstance(value, str):
+        return [value]
+    return value if isinstance(value, list) else []

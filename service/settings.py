@@ -1,0 +1,63 @@
+"""MAGPIE_* variables as one frozen value. Only `cli` and `api` read it; the rest gets arguments."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import InvalidSettings
+
+_MIB = 1 << 20
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. Every field is the variable MAGPIE_<FIELD IN CAPITALS>."""
+
+    model_config = SettingsConfigDict(env_prefix="MAGPIE_", frozen=True, hide_input_in_errors=True)
+
+    catalogue: str = Field("pins", description="Which catalogue under the indexes folder to serve.")
+    model: str = Field(
+        "bge-small-en-v1.5", description="Model for new indexes; a served index names its own."
+    )
+    models_dir: Path = Field(Path("models"), description="Folder of registry.toml and models.")
+    indexes_dir: Path = Field(Path("indexes"), description="Folder of one folder per catalogue.")
+
+    host: str = Field(
+        "127.0.0.1", description="Address to bind. Loopback unless you say otherwise."
+    )
+    port: int = Field(8000, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
+    encoder_threads: int = Field(1, ge=1, le=256, description="Threads of one text encoding.")
+    compute_threads: int = Field(1, ge=1, le=256, description="Encodings and rankings at once.")
+    compute_queue: int = Field(
+        64,
+        ge=0,
+        le=100_000,
+        description="Requests that may wait for a compute thread; more get 503.",
+    )
+    reload_interval_s: float = Field(
+        0.5, gt=0, le=3600, description="How often to look for a newly published index version."
+    )
+    max_body_bytes: int = Field(_MIB, ge=1024, description="Largest request body; more gets 413.")
+
+    redis_url: SecretStr | None = Field(
+        None, description="redis:// or rediss:// URL of the shared cache; unset means none."
+    )
+    cache_bytes: int = Field(64 * _MIB, ge=0, description="Memory bound of the in-process cache.")
+    cache_ttl_s: float = Field(3600.0, gt=0, description="How long an answer may be reused.")
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            InvalidSettings: a variable has a value that cannot be used; names it, not its value.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"MAGPIE_{'_'.join(str(part) for part in each['loc']).upper()}: {each['msg']}"
+                for each in error.errors(include_input=False, include_url=False)
+            )
+            raise InvalidSettings(wrong, "Correct or unset it.") from None
