@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import InvalidSettings
@@ -22,6 +22,12 @@ class Settings(BaseSettings):
     )
     models_dir: Path = Field(Path("models"), description="Folder of registry.toml and models.")
     indexes_dir: Path = Field(Path("indexes"), description="Folder of one folder per catalogue.")
+
+    hf_endpoint: str | None = Field(
+        None,
+        validation_alias=AliasChoices("HF_ENDPOINT"),
+        description="A mirror of the Hugging Face hub; the hub itself when unset.",
+    )
 
     host: str = Field(
         "127.0.0.1", description="Address to bind. Loopback unless you say otherwise."

@@ -12,15 +12,17 @@ from service.api.middleware import RequestFrame
 from service.api.openapi import document
 from service.api.routes import explorer, health, recommend
 from service.errors import MagpieError
+from service.index.live import Live
 from service.settings import Settings
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, live: Live | None = None) -> FastAPI:
     """Build the ASGI application; nothing is opened until its lifespan begins.
 
     Args:
         settings: what to serve and how; read from the environment when absent, so that
             `uvicorn --factory service.api.app:create_app` works.
+        live: an index that is open already; the lifespan opens it when absent.
     """
     app = FastAPI(
         title="Magpie",
@@ -32,6 +34,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings or Settings.from_environment()
+    app.state.live = live
     app.state.metrics = Metrics()
     app.add_middleware(RequestFrame, metrics=app.state.metrics)
     app.add_exception_handler(MagpieError, errors.on_magpie_error)

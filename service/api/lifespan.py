@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -61,14 +60,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     """Open the index, the encoder, the cache and the watcher; close them in reverse."""
     settings: Settings = app.state.settings
     metrics: Metrics = app.state.metrics
-    live = await asyncio.to_thread(open_live, settings)
+    live: Live = app.state.live or await asyncio.to_thread(open_live, settings)
     _note_version(live, metrics)
     redis = (
-        RedisCache.from_url(settings.redis_url.get_secret_value(), ttl_s=settings.cache_ttl_s)
+        RedisCache.open(settings.redis_url.get_secret_value(), ttl_s=settings.cache_ttl_s)
         if settings.redis_url is not None
         else None
     )
-    local = LocalCache(settings.cache_bytes, ttl_s=settings.cache_ttl_s, clock=time.monotonic)
+    local = LocalCache(max_bytes=settings.cache_bytes, ttl_s=settings.cache_ttl_s)
     cache = TieredCache(local, redis)
     compute = ComputePool(settings.compute_threads, settings.compute_queue)
     watcher = asyncio.create_task(_watch(live, metrics, settings.reload_interval_s))

@@ -1,4 +1,4 @@
-"""A circuit breaker: stop asking a neighbour that does not answer, and notice when it does again."""
+"""A circuit breaker: stop asking who does not answer, and notice when it does again."""
 
 import time
 from collections.abc import Callable
@@ -11,9 +11,9 @@ BreakerState: TypeAlias = Literal["closed", "open", "half_open"]
 class Breaker:
     """Decides whether to ask. It knows no network: tell it how each admitted question ended.
 
-    It opens after `max_failures` in a row, or at a failure that comes `max_failing_s` or more after
-    the first of its row, so that slow traffic opens it too. While open it admits one probe every
-    `probe_every_s`. A probe that never reports (its task was cancelled) is given up after that time.
+    It opens after `max_failures` in a row, or at a failure that comes `max_failing_s` or more
+    after the first of its row, so that slow traffic opens it too. While open it admits one probe
+    every `probe_every_s`; one that never reports (its task was cancelled) is then given up.
 
     Args:
         max_failures: consecutive failures that open it.
@@ -75,10 +75,7 @@ class Breaker:
         if self._failures == 0:
             self._failing_since = now
         self._failures += 1
-        if (
-            self._failures < self._max_failures
-            and now - self._failing_since < self._max_failing_s
-        ):
+        if self._failures < self._max_failures and now - self._failing_since < self._max_failing_s:
             return False
         self._state = "open"
         self._failures = 0

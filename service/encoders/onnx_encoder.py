@@ -122,7 +122,7 @@ class OnnxEncoder:
         expected = (len(encodings), self.dim)
         if vectors.shape != expected or vectors.dtype != np.float32:
             raise EncodingFailed(
-                f"{self.identity} gave {vectors.dtype} {vectors.shape} instead of float32 {expected}."
+                f"{self.identity} gave {vectors.dtype} {vectors.shape}, not float32 {expected}."
             )
         norms = np.linalg.norm(vectors, axis=1)
         # A NaN or an infinity anywhere in a row makes its norm fail this comparison too.

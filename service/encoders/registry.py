@@ -35,6 +35,7 @@ class ModelRecord:
 
     `revision` is the full commit on the hub, or the version of `package` where the weights come
     with an installed Python package. Instructions are put in front of a text as they stand.
+    `normalize` says whether the publisher's own pipeline ends in unit vectors; ours always does.
     """
 
     id: str

@@ -40,8 +40,17 @@ REQUIRED_FILES = frozenset({"config.json", "tokenizer.json", "modules.json", "mo
 _LICENCE = re.compile(r"LICENSE(\.(txt|md))?")
 _FOLDERS = frozenset({"1_Pooling", "2_Normalize"})
 _MODULE_KEYS = frozenset({"idx", "name", "path", "type"})
-_MODULES = frozenset({"Transformer", "Pooling", "Normalize"})
-_NAMESPACE = "sentence_transformers.models"
+# The three modules we can export, by their names of old and by those of version 6.
+_MODULES = frozenset(
+    {
+        "sentence_transformers.models.Transformer",
+        "sentence_transformers.models.Pooling",
+        "sentence_transformers.models.Normalize",
+        "sentence_transformers.base.modules.transformer.Transformer",
+        "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
+        "sentence_transformers.base.modules.normalize.Normalize",
+    }
+)
 _CODE_HOOKS = frozenset(
     {"auto_map", "_attn_implementation_internal", "custom_pipelines", "trust_remote_code"}
 )
@@ -175,8 +184,7 @@ def _modules_fault(content: _Json) -> str:
     for module in content:
         if not isinstance(module, dict) or not module.keys() <= _MODULE_KEYS:
             return "has a module with unknown keys"
-        namespace, _, name = str(module.get("type")).rpartition(".")
-        if namespace != _NAMESPACE or name not in _MODULES:
+        if module.get("type") not in _MODULES:
             return f"names the module type {module.get('type')!r}, which is not built in"
         if module.get("path") not in {"", *_FOLDERS}:
             return f"names the module path {module.get('path')!r}"

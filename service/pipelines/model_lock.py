@@ -94,9 +94,7 @@ def files_digest(files: tuple[LockedFile, ...]) -> str:
     return hashlib.sha256(orjson.dumps(pairs)).hexdigest()
 
 
-def check_files(
-    files: tuple[LockedFile, ...], record: ModelRecord, lock: ModelLock | None
-) -> None:
+def check_files(files: tuple[LockedFile, ...], record: ModelRecord, lock: ModelLock | None) -> None:
     """Compare what is here with what was pinned: by the registry, and by an earlier pull.
 
     Raises:
@@ -131,6 +129,5 @@ def _compare(model: str, file: LockedFile, sha256: str, size: int | None, pinned
         )
     if file.sha256 != sha256:
         raise HashMismatch(
-            f"{model}: {file.path} has sha256 {file.sha256[:12]}…; "
-            f"{pinned_by} says {sha256[:12]}…."
+            f"{model}: {file.path} has sha256 {file.sha256[:12]}…; {pinned_by} says {sha256[:12]}…."
         )

@@ -1,15 +1,19 @@
 """Why an item is in the list: which seed, with which share, and what they have in common."""
 
 from collections.abc import Mapping
+from itertools import takewhile
 
 import numpy as np
 
+from service.catalogue.columns import Column
 from service.catalogue.table import ItemTable
 from service.recommend.seeds import QueryVector
-from service.types import Attributes, AttributeValue, ItemId, Scalar, Share, Vector
+from service.types import AttributeValue, ItemId, Scalar, Share, Vector
 
 _SHARES_SHOWN = 3
 _SMALLEST_SHARE = 0.05
+# A value that more than a quarter of the catalogue has explains nothing.
+_COMMONPLACE = 0.25
 
 
 def shares(query: QueryVector, item: Vector) -> tuple[Share, ...]:
@@ -36,22 +40,32 @@ def shared_attributes(
 ) -> Mapping[str, tuple[Scalar, ...]]:
     """Name the filterable attribute values that an item has in common with a seed item.
 
-    Numbers are left out: two equal prices say nothing about taste.
+    Numbers are left out, as two equal prices say nothing about taste, and so are values that a
+    large part of the catalogue has.
     """
     seed_row = table.row(seed) if seed is not None else None
     if seed_row is None:
         return {}
     ours, theirs = table.attributes(row), table.attributes(seed_row)
     common = {
-        key: tuple(value for value in _values(ours, key) if value in _values(theirs, key))
+        key: tuple(
+            value
+            for value in _values(ours[key])
+            if value in _values(theirs[key]) and value not in _commonplace(column, len(table))
+        )
         for key, column in table.columns.items()
         if column.kind == "keyword" and key in ours and key in theirs
     }
     return {key: values for key, values in common.items() if values}
 
 
-def _values(attributes: Attributes, key: str) -> list[str]:
-    value: AttributeValue = attributes.get(key)
+def _values(value: AttributeValue) -> list[str]:
     if isinstance(value, str):
         return [value]
     return value if isinstance(value, list) else []
+
+
+def _commonplace(column: Column, items: int) -> set[Scalar]:
+    # `top` is sorted by frequency, so the loop ends after the few values it is looking for.
+    frequent = takewhile(lambda each: each[1] > items * _COMMONPLACE, column.top)
+    return {value for value, _ in frequent}

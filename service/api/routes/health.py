@@ -7,8 +7,12 @@ from starlette.responses import Response
 from service import __version__
 from service.api.dependencies import ServicesDep
 from service.api.schemas import K_MAX
+from service.cache.breaker import BreakerState
+from service.cache.tiers import CACHE_UNAVAILABLE
 
 router = APIRouter(tags=["operate"])
+
+_BREAKER_LEVEL: dict[BreakerState, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
 @router.get("/livez", summary="Is the process alive?")
@@ -20,7 +24,8 @@ async def livez() -> dict[str, str]:
 @router.get("/readyz", summary="May traffic come here?")
 async def readyz(services: ServicesDep) -> dict[str, object]:
     """Ready once index and model are open. A cache that is down degrades, it does not unready."""
-    degraded = [services.cache.degraded] if services.cache.degraded else []
+    redis = services.cache.redis
+    degraded = [CACHE_UNAVAILABLE] if redis is not None and redis.breaker_state != "closed" else []
     return {
         "status": "ready",
         "index": services.live.current.snapshot.name,
@@ -67,6 +72,9 @@ async def info(services: ServicesDep) -> dict[str, object]:
 @router.get("/metrics", summary="Prometheus metrics")
 async def metrics(services: ServicesDep) -> Response:
     """The text exposition format."""
+    redis = services.cache.redis
+    if redis is not None:
+        services.metrics.breaker.labels("redis").set(_BREAKER_LEVEL[redis.breaker_state])
     return Response(
         generate_latest(services.metrics.registry),
         headers={"content-type": CONTENT_TYPE_LATEST},

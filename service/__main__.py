@@ -1,0 +1,5 @@
+"""`python -m service` is `magpie`."""
+
+from service.cli import main
+
+main()

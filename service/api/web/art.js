@@ -1,0 +1,44 @@
+// Pictures for pins that have none: quiet geometric prints, the same for the same pin every time.
+
+import { dice, hash } from "./hues.js";
+import { PRINTS } from "./prints.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const WIDTH = 300;
+
+/**
+ * Draw the print of a pin.
+ *
+ * `ratio` is height over width. Colours are classes f1…f5 (fill) and s1…s5 (stroke), so that the
+ * style sheet decides what they are in light and in dark.
+ */
+export function print({ seed, pattern, ratio }) {
+  const height = Math.round(WIDTH * ratio);
+  const svg = shape("svg", {
+    viewBox: `0 0 ${WIDTH} ${height}`,
+    preserveAspectRatio: "xMidYMid slice",
+    "aria-hidden": "true",
+    class: "art",
+  });
+  const random = dice(hash(`${pattern}:${seed}`));
+  const tools = {
+    w: WIDTH,
+    h: height,
+    random,
+    between: (low, high) => low + random() * (high - low),
+    whole: (low, high) => Math.floor(low + random() * (high - low + 1)),
+    pick: (list) => list[Math.floor(random() * list.length)],
+    add: (name, attributes) => svg.append(shape(name, attributes)),
+  };
+  tools.add("rect", { width: WIDTH, height, class: "f1" });
+  PRINTS[pattern](tools);
+  return svg;
+}
+
+function shape(name, attributes) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) {
+    element.setAttribute(key, typeof value === "number" ? String(Math.round(value * 10) / 10) : value);
+  }
+  return element;
+}

@@ -1,0 +1,42 @@
+// The line at the foot of the page: which model and index answered, and how long it took.
+
+import { element } from "./dom.js";
+
+const TIERS = { miss: "computed now", local: "from memory", redis: "from Redis" };
+const SOURCES = {
+  similar: "neighbours of the pins you chose",
+  search: "neighbours of your words",
+  fallback: "nothing to go by, so the newest first",
+};
+
+export const milliseconds = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
+
+/** Show an answer's origin; `answer` null when nothing has been asked yet or it failed. */
+export function showStatus(line, list, info, answer) {
+  const total = answer?.timing.stages.find(([name]) => name === "total")?.[1];
+  const tier = answer?.timing.cache;
+  line.replaceChildren(
+    ...(total === undefined ? [] : [element("strong", { id: "took" }, milliseconds(total))]),
+    ...(tier ? [element("span", {}, TIERS[tier] ?? tier)] : []),
+    element("span", { id: "answered-model" }, answer?.model ?? info.model.name),
+    ...(info.model.stand_in ? [element("span", { class: "stand-in", id: "stand-in" }, standIn(info))] : []),
+    element("span", { id: "answered-index" }, answer?.index ?? info.index.name),
+  );
+  const stages = (answer?.timing.stages ?? []).map(([name, spent]) => `${name} ${milliseconds(spent)}`);
+  const rows = [
+    ["Index", answer?.index ?? info.index.name],
+    ["Holds", `${info.index.items.toLocaleString("en")} items, ${info.index.dim} dimensions, ${info.index.type}`],
+    ["Recall@10", typeof info.index.recall_at_10 === "number" ? `${info.index.recall_at_10} against exact search` : null],
+    ["Model", `${answer?.model ?? info.model.name}${info.model.stand_in ? ` (${standIn(info)})` : ""}`],
+    ["List", answer ? SOURCES[answer.source] ?? answer.source : null],
+    ["Server time", stages.join(", ") || null],
+    ["Cache", tier ? TIERS[tier] ?? tier : null],
+    ["Request", answer?.request_id ?? null],
+    ["Magpie", info.version],
+  ];
+  list.replaceChildren(...rows.filter(([, value]) => value).flatMap(([name, value]) => [
+    element("dt", {}, name), element("dd", {}, value),
+  ]));
+}
+
+const standIn = (info) => info.model.note || "stand-in, not a Chinese model";

@@ -1,0 +1,1 @@
+"""Catalogues: files of items read, checked, stored as a table, and filtered."""

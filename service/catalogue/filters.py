@@ -1,0 +1,78 @@
+"""Filters: conditions on attributes, evaluated over all items at once."""
+
+import math
+
+import numpy as np
+
+from service.catalogue.columns import Column
+from service.catalogue.rows import cut
+from service.catalogue.table import ItemTable
+from service.errors import InvalidFilter
+from service.types import Condition, Filter, Mask, Match, Range
+
+_LISTED_KEYS = 20
+
+
+def compile_filter(filter: Filter, table: ItemTable) -> Mask | None:
+    """Find the items that a filter lets through.
+
+    Text matches text, true and false match themselves, numbers match numbers (1 equals 1.0);
+    a list matches if one of its entries does. An item without the attribute meets no condition
+    on it.
+
+    Returns:
+        bool (len(table),), or None if the filter is empty and all items pass.
+
+    Raises:
+        InvalidFilter: an unknown key, one whose values are too long to filter by, or a range
+            without a bound, with a NaN, or on a key without numbers.
+    """
+    if not filter:
+        return None
+    mask = np.ones(len(table), np.bool_)
+    for condition in filter.must:
+        mask &= _meeting(condition, table)
+    if filter.should:
+        mask &= np.logical_or.reduce([_meeting(condition, table) for condition in filter.should])
+    for condition in filter.must_not:
+        mask &= ~_meeting(condition, table)
+    return mask
+
+
+def _meeting(condition: Condition, table: ItemTable) -> Mask:
+    column = _column(condition.key, table)
+    if isinstance(condition, Match):
+        return column.holding(condition.any)
+    _check_range(condition, column)
+    return column.within(condition)
+
+
+def _column(key: str, table: ItemTable) -> Column:
+    column = table.columns.get(key)
+    if column is None:
+        raise InvalidFilter(f"There is no attribute {cut(key)} to filter by.", _known_keys(table))
+    if column.kind == "text":
+        raise InvalidFilter(
+            f"The values of {cut(key)} are too long to filter by.", _known_keys(table)
+        )
+    return column
+
+
+def _known_keys(table: ItemTable) -> str:
+    keys = sorted(key for key, column in table.columns.items() if column.kind != "text")
+    more = " and more" if len(keys) > _LISTED_KEYS else ""
+    return f"Known: {', '.join(map(cut, keys[:_LISTED_KEYS])) or 'none'}{more}."
+
+
+def _check_range(bounds: Range, column: Column) -> None:
+    given = [bound for bound in (bounds.gt, bounds.gte, bounds.lt, bounds.lte) if bound is not None]
+    if not given or any(math.isnan(bound) for bound in given):
+        raise InvalidFilter(
+            f"The range of {cut(bounds.key)} has no bound that is a number.",
+            "Give one of gt, gte, lt, lte.",
+        )
+    if column.numbers is None:
+        raise InvalidFilter(
+            f"{cut(bounds.key)} holds no numbers, so a range cannot be applied.",
+            "Use a match instead.",
+        )

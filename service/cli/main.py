@@ -1,0 +1,51 @@
+"""The verbs, and where each one's work is done."""
+
+import logging
+
+import typer
+
+from service import __version__
+from service.cli.ask import recommend
+from service.cli.check import doctor
+from service.cli.console import failures_told, out
+from service.cli.index import index
+from service.cli.model import model
+from service.cli.serve import quickstart, serve
+
+app = typer.Typer(
+    name="magpie",
+    help="Recommendations from open Chinese embedding models, on your own machine.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(model, name="model")
+app.add_typer(index, name="index")
+app.command()(quickstart)
+app.command()(serve)
+app.command()(recommend)
+app.command()(doctor)
+
+
+@app.callback()
+def options(verbose: bool = typer.Option(False, "--verbose", "-v", help="Log more.")) -> None:
+    """Recommendations from open Chinese embedding models, on your own machine."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+    )
+    if not verbose:
+        for chatty in ("httpx", "httpx2", "huggingface_hub", "filelock", "asyncio"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    out.print(__version__)
+
+
+def main() -> None:
+    """Run the command line; a named failure is told in two lines and exits with 1."""
+    with failures_told():
+        app()

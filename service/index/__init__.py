@@ -1,0 +1,1 @@
+"""Immutable index versions: built, verified, published, searched and swapped."""

@@ -1,0 +1,106 @@
+"""Where everything of a catalogue lies below the indexes folder, and who may write there.
+
+- `indexes/<catalogue>/CURRENT`: the name of the version being served
+- `indexes/<catalogue>/JOURNAL.jsonl`: every switch, one JSON object a line
+- `indexes/<catalogue>/<version>/`: an immutable version
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from service.artifacts import exclusive_lock, remove_staging
+from service.errors import InvalidInput, PublishConflict, VersionNotFound
+
+CURRENT = "CURRENT"
+JOURNAL = "JOURNAL.jsonl"
+MANIFEST = "manifest.json"
+VECTORS = "vectors.npy"
+INDEX = "index.faiss"
+ITEMS = "items"
+
+CATALOGUE_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+VERSION_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z-[0-9a-f]{4}$"
+
+_PUBLISH_LOCK = ".publish.lock"
+_BUILD_LOCK = ".build.lock"
+
+
+def catalogue_folder(indexes: Path, catalogue: str) -> Path:
+    """Name the folder of a catalogue; it need not exist.
+
+    Raises:
+        InvalidInput: no catalogue may be called that.
+    """
+    if not _matches(CATALOGUE_PATTERN, catalogue):
+        raise InvalidInput(
+            f"{catalogue!r} cannot be the name of a catalogue.",
+            "Use 1 to 63 lower-case letters, digits and hyphens, and no hyphen at the start.",
+        )
+    return indexes / catalogue
+
+
+def version_folder(indexes: Path, catalogue: str, version: str) -> Path:
+    """Name the folder of a version that exists.
+
+    Raises:
+        VersionNotFound: there is none.
+    """
+    folder = catalogue_folder(indexes, catalogue) / version
+    if not is_version_name(version) or not (folder / MANIFEST).is_file():
+        raise VersionNotFound(
+            f"{catalogue} has no version {version!r}.", f"Run: magpie index list {catalogue}"
+        )
+    return folder
+
+
+def is_version_name(name: str) -> bool:
+    """Tell version folders from everything else that lies beside them."""
+    return _matches(VERSION_PATTERN, name)
+
+
+def version_name(created_at: datetime, content_sha256: str) -> str:
+    """Name a version after the moment it was built (UTC, seconds) and what it holds."""
+    return f"{created_at.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}-{content_sha256[:4]}"
+
+
+@contextmanager
+def building(folder: Path) -> Iterator[None]:
+    """Be the only one who writes versions of a catalogue; what crashed builds left is removed.
+
+    Raises:
+        PublishConflict: another build is under way.
+    """
+    with _only_one(folder / _BUILD_LOCK, f"another build of {folder.name} is under way."):
+        remove_staging(folder)
+        yield
+
+
+@contextmanager
+def publishing(folder: Path) -> Iterator[None]:
+    """Be the only one who moves the pointer of a catalogue; also sweeps up crashed builds.
+
+    Raises:
+        PublishConflict: another publisher is at work.
+    """
+    with _only_one(folder / _PUBLISH_LOCK, f"another publisher of {folder.name} is at work."):
+        # A build that is alive holds its lock: then there is nothing to sweep up yet.
+        with suppress(PublishConflict), building(folder):
+            pass
+        yield
+
+
+@contextmanager
+def _only_one(lock: Path, refusal: str) -> Iterator[None]:
+    with ExitStack() as held:
+        try:
+            held.enter_context(exclusive_lock(lock))
+        except BlockingIOError as error:
+            raise PublishConflict(refusal, "Try again when it has finished.") from error
+        yield
+
+
+def _matches(pattern: str, name: str) -> bool:
+    return re.fullmatch(pattern, name) is not None

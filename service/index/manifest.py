@@ -1,0 +1,167 @@
+"""`manifest.json`: what a version is, how it was made, and the sha256 of every file in it.
+
+Specified in indexes/README.md and indexes/manifest.schema.json.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from service.artifacts import sha256_bytes, sha256_file
+from service.errors import CorruptArtifact
+from service.index.layout import (
+    CATALOGUE_PATTERN,
+    INDEX,
+    MANIFEST,
+    VECTORS,
+    VERSION_PATTERN,
+    version_name,
+)
+from service.types import ModelIdentity
+
+# A few hundred bytes a file; a manifest beyond this is not one of ours.
+_SIZE_MAX = 4 << 20
+
+Factory = Literal["Flat", "HNSW32,SQ8"]
+"""FAISS index types that we build and are willing to open."""
+
+_Count = Annotated[int, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0.0, le=1.0)]
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# Relative, forward slashes, no hidden files, no way up.
+_RelativePath = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class FileEntry(_Strict):
+    """Hash and size of one file of a version."""
+
+    sha256: _Sha256
+    size_bytes: _Count
+
+    @classmethod
+    def of(cls, path: Path) -> "FileEntry":
+        """Measure a file."""
+        return cls(sha256=sha256_file(path), size_bytes=path.stat().st_size)
+
+
+class EfSearch(_Strict):
+    """How many candidates HNSW keeps when 10 and when 100 neighbours are wanted.
+
+    Both were chosen by measurement on this version; other numbers lie on the line through them.
+    """
+
+    at_10: Annotated[int, Field(ge=10)]
+    at_100: Annotated[int, Field(ge=100)]
+
+    def at(self, k: int) -> int:
+        """Candidates to keep for k neighbours, at least k."""
+        slope = max(1.0, (self.at_100 - self.at_10) / 90)
+        return max(k, self.at_10 + int(slope * max(0, k - 10)))
+
+
+class Recall(_Strict):
+    """Share of the true neighbours that were found, measured against exact search."""
+
+    at_10: _Share
+    at_100: _Share
+    queries: _Count
+
+
+class Manifest(_Strict):
+    """What a version is and how it was made. Times are UTC, in whole seconds."""
+
+    schema_version: Literal[1] = 1
+    catalogue: Annotated[str, Field(pattern=CATALOGUE_PATTERN)]
+    version: Annotated[str, Field(pattern=VERSION_PATTERN)]
+    created_at: datetime
+    content_sha256: _Sha256
+    """Over model, template, source and vectors; the version's name ends in its first 4 digits."""
+    model: ModelIdentity
+    stand_in: bool
+    template_pattern: str
+    template_sha256: _Sha256
+    source_name: str
+    source_sha256: _Sha256
+    items: Annotated[int, Field(ge=1)]
+    rejects: _Count
+    dim: Annotated[int, Field(ge=1)]
+    metric: Literal["inner_product"] = "inner_product"
+    factory: Factory
+    ef_construction: Annotated[int, Field(ge=1)] | None
+    ef_search: EfSearch | None
+    recall: Recall
+    seed: int
+    tools: Mapping[str, str]
+    files: Mapping[_RelativePath, FileEntry]
+    seal: _Sha256 = "0" * 64
+    """sha256 over all other fields; put in when the manifest is written."""
+
+    @property
+    def recall_at_10(self) -> float:
+        """Share of the 10 true neighbours that a search finds."""
+        return self.recall.at_10
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> "Manifest":
+        if self.created_at.utcoffset() != UTC.utcoffset(None) or self.created_at.microsecond:
+            raise ValueError("created_at is not in UTC and whole seconds")
+        if self.version != version_name(self.created_at, self.content_sha256):
+            raise ValueError("version does not follow from created_at and content_sha256")
+        if MANIFEST in self.files or not {VECTORS, INDEX} <= self.files.keys():
+            raise ValueError(f"files must list {VECTORS} and {INDEX}, and not {MANIFEST}")
+        if (self.factory == "Flat") != (self.ef_search is None):
+            raise ValueError("ef_search belongs to HNSW, and HNSW needs it")
+        return self
+
+    def to_json(self) -> bytes:
+        """Write the one form that `from_json` accepts: sorted keys, indented, UTF-8."""
+        content = self.model_dump(mode="json", exclude={"seal"})
+        content["seal"] = sha256_bytes(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+        return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+
+    @classmethod
+    def from_json(cls, content: bytes) -> "Manifest":
+        """Read a manifest, accepting nothing that `to_json` would not have written.
+
+        Raises:
+            CorruptArtifact: a field is missing, unknown or impossible, or a byte differs.
+        """
+        try:
+            manifest = cls.model_validate_json(content)
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            where = ".".join(str(part) for part in fault["loc"])
+            raise CorruptArtifact(
+                f"{MANIFEST} is not valid: {where}: {fault['msg']}.".replace(": : ", ": "),
+                "Build the index again.",
+            ) from error
+        # Holds the seal too. Refuses duplicate keys and edits that change no meaning as well.
+        if manifest.to_json() != content:
+            raise CorruptArtifact(f"{MANIFEST} was changed after it was written.")
+        return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a version folder; says nothing about the other files.
+
+    Raises:
+        CorruptArtifact: it is missing, too large or not valid.
+    """
+    try:
+        with (folder / MANIFEST).open("rb") as file:
+            content = file.read(_SIZE_MAX + 1)
+    except OSError as error:
+        raise CorruptArtifact(f"{MANIFEST} cannot be read: {error.strerror}.") from error
+    if len(content) > _SIZE_MAX:
+        raise CorruptArtifact(f"{MANIFEST} is larger than {_SIZE_MAX} bytes.")
+    return Manifest.from_json(content)

@@ -1,0 +1,79 @@
+"""Parity: whether an exported graph gives the vectors of the reference implementation.
+
+The reference is sentence-transformers' own `encode` on the upstream files, in padded batches.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from service.encoders.exports import Parity
+from service.encoders.onnx_encoder import OnnxEncoder
+from service.encoders.registry import ModelRecord
+from service.errors import ParityFailed
+from service.pipelines.parity_texts import PARITY_TEXTS
+from service.types import Scores, Vectors
+
+_REFERENCE_BATCH = 16
+_SHOWN = 60
+
+
+def reference_vectors(upstream: Path, record: ModelRecord, texts: tuple[str, ...]) -> Vectors:
+    """Encode texts with sentence-transformers; returns float32 (len(texts), dim), unit rows."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(
+        str(upstream),
+        device="cpu",
+        local_files_only=True,
+        trust_remote_code=False,
+        # Some publishers store 16 bits; the reference computes in 32 all the same.
+        model_kwargs={"dtype": torch.float32, "use_safetensors": True},
+    )
+    model.max_seq_length = record.max_tokens
+    vectors = model.encode(
+        list(texts),
+        batch_size=_REFERENCE_BATCH,
+        normalize_embeddings=True,
+        show_progress_bar=False,
+        convert_to_numpy=True,
+    )
+    return np.asarray(vectors, dtype=np.float32)
+
+
+def check_parity(
+    encoder: OnnxEncoder, upstream: Path, record: ModelRecord, *, min_cosine: float
+) -> Parity:
+    """Compare an encoder with its reference, on item texts and on query texts.
+
+    Raises:
+        ParityFailed: some text's vectors are further apart than `min_cosine`.
+    """
+    queries = tuple(record.query_instruction + text for text in PARITY_TEXTS)
+    items = tuple(record.item_instruction + text for text in PARITY_TEXTS)
+    reference = reference_vectors(upstream, record, items + queries)
+    ours = np.vstack([encoder.encode_items(PARITY_TEXTS), encoder.encode_queries(PARITY_TEXTS)])
+    if reference.shape != ours.shape:
+        raise ParityFailed(
+            f"{record.id}: the reference gives {reference.shape[1]} numbers a text, "
+            f"the export {ours.shape[1]}."
+        )
+    cosines = _cosines(ours, reference)
+    worst = int(np.argmin(cosines))
+    # Written so that a NaN fails too.
+    if not cosines[worst] >= min_cosine:
+        raise ParityFailed(
+            f"{record.id}: cosine {cosines[worst]:.6f} to the reference, {min_cosine} is asked, "
+            f"on {(items + queries)[worst][:_SHOWN]!r}.",
+            "Check pooling, max_tokens and normalize of its record in models/registry.toml.",
+        )
+    return Parity(
+        min_cosine=float(cosines[worst]), mean_cosine=float(cosines.mean()), texts=len(cosines)
+    )
+
+
+def _cosines(left: Vectors, right: Vectors) -> Scores:
+    norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    cosines: Scores = np.einsum("ij,ij->i", left, right) / norms
+    return cosines

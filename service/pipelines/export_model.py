@@ -1,0 +1,150 @@
+"""Export: a pulled model becomes one ONNX graph, accepted only if it is faithful."""
+
+import shutil
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from service.artifacts import fsync_path, remove_staging, staged_folder
+from service.encoders.exports import (
+    GRAPH,
+    TOKENIZER,
+    ExportedFile,
+    ExportManifest,
+    Identity,
+    Parity,
+    export_digest,
+    export_folder,
+    exports_folder,
+    find_export,
+    set_current,
+)
+from service.encoders.onnx_encoder import OnnxEncoder
+from service.encoders.registry import ModelRecord
+from service.errors import CorruptArtifact, ModelNotFound
+from service.pipelines.check_parity import check_parity
+from service.pipelines.model_lock import UPSTREAM
+from service.pipelines.pull_model import alone, verify_upstream
+from service.pipelines.sentence_graph import OPSET, quiet_libraries, write_graph
+
+_TOOLS = ("torch", "transformers", "sentence-transformers", "onnxruntime", "tokenizers")
+_FROM_RECORD = (
+    "dim", "max_tokens", "pooling", "normalize", "query_instruction", "item_instruction",
+    "stand_in", "note", "licence",
+)  # fmt: skip
+_UNPROVEN = Parity(min_cosine=0.0, mean_cosine=0.0, texts=0)
+MIN_COSINE = 0.9999
+
+
+def export(
+    record: ModelRecord, models: Path, *, now: datetime, min_cosine: float = MIN_COSINE
+) -> Path:
+    """Export a model and make the result current; the same export is not made twice.
+
+    Args:
+        record: which model; its files must have been pulled.
+        models: the folder that holds one folder a model.
+        now: the time that goes into the manifest, with a time zone.
+        min_cosine: what every parity text must reach against the reference.
+
+    Returns:
+        The export's folder, `models/<id>/exports/<digest>`.
+
+    Raises:
+        ModelNotFound: the model has not been pulled.
+        ModelRejected: its upstream files are of a kind we refuse to open.
+        HashMismatch: its upstream files are not the pinned ones.
+        ParityFailed: the graph does not give the reference's vectors; nothing is kept.
+    """
+    upstream = models / record.id / UPSTREAM
+    if not upstream.is_dir():
+        raise ModelNotFound(
+            f"the model {record.id!r} has not been pulled.", f"Run: magpie model pull {record.id}"
+        )
+    with alone(record.id, models / record.id):
+        upstream_digest = verify_upstream(record, models).digest
+        tools = {name: version(name) for name in _TOOLS}
+        done = _same_export(record, models, upstream_digest, tools)
+        if done is not None:
+            return done
+        exports = exports_folder(models, record.id)
+        exports.mkdir(exist_ok=True)
+        remove_staging(exports)
+        with TemporaryDirectory(prefix=".staging-", dir=exports) as name:
+            work = Path(name)
+            with quiet_libraries():
+                write_graph(upstream, record, work / GRAPH)
+                shutil.copyfile(upstream / TOKENIZER, work / TOKENIZER)
+                manifest = _manifest(record, work, upstream_digest, tools, now)
+                manifest.write(work)
+                encoder = OnnxEncoder.open(work)
+                parity = check_parity(encoder, upstream, record, min_cosine=min_cosine)
+            manifest.model_copy(update={"parity": parity}).write(work)
+            folder = export_folder(models, manifest.model)
+            _take(work, folder)
+        set_current(folder)
+    return folder
+
+
+def _same_export(
+    record: ModelRecord, models: Path, upstream_digest: str, tools: dict[str, str]
+) -> Path | None:
+    """Find an intact export that was made from the same files, record and tools."""
+    try:
+        folder = find_export(models, record.id)
+        manifest = ExportManifest.read(folder)
+        manifest.verify(folder)
+    except (ModelNotFound, CorruptArtifact):
+        return None
+    made_from = (manifest.upstream_digest, manifest.tools, manifest.opset)
+    if made_from != (upstream_digest, tools, OPSET):
+        return None
+    is_same = all(getattr(manifest, name) == getattr(record, name) for name in _FROM_RECORD)
+    return folder if is_same else None
+
+
+def _manifest(
+    record: ModelRecord, folder: Path, upstream_digest: str, tools: dict[str, str], now: datetime
+) -> ExportManifest:
+    files = {name: ExportedFile.of(folder / name) for name in (GRAPH, TOKENIZER)}
+    digest = export_digest(
+        files,
+        max_tokens=record.max_tokens,
+        query_instruction=record.query_instruction,
+        item_instruction=record.item_instruction,
+    )
+    return ExportManifest(
+        identity=Identity(id=record.id, revision=record.revision, digest=digest),
+        dim=record.dim,
+        max_tokens=record.max_tokens,
+        pooling=record.pooling,
+        normalize=record.normalize,
+        query_instruction=record.query_instruction,
+        item_instruction=record.item_instruction,
+        stand_in=record.stand_in,
+        note=record.note,
+        licence=record.licence,
+        opset=OPSET,
+        parity=_UNPROVEN,
+        files=files,
+        upstream_digest=upstream_digest,
+        created_at=now.isoformat(timespec="seconds"),
+        tools=tools,
+    )
+
+
+def _take(work: Path, folder: Path) -> None:
+    """Move a finished export to its name.
+
+    The name is the digest of the content, so a folder that exists holds the same files, or
+    damaged ones: each is replaced, and a service that has them open keeps what it has.
+    """
+    if folder.exists():
+        for path in work.iterdir():
+            path.replace(folder / path.name)
+        fsync_path(folder)
+        return
+    with staged_folder(folder) as staging:
+        for path in work.iterdir():
+            path.replace(staging / path.name)

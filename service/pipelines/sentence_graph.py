@@ -1,0 +1,134 @@
+"""One ONNX graph from tokens to a unit vector: transformer, pooling and normalisation.
+
+Everything here needs torch and transformers; they are imported inside the functions.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from service.encoders.registry import ModelRecord, Pooling
+
+if TYPE_CHECKING:
+    import torch
+
+OPSET = 17
+_LOGGERS = ("torch", "torch.onnx", "transformers", "sentence_transformers", "onnxscript")
+_EXAMPLE_SHAPE = (2, 9)
+_EXAMPLE_PADDING = 4
+
+
+def write_graph(upstream: Path, record: ModelRecord, path: Path) -> None:
+    """Export a model as one ONNX file with dynamic batch and sequence.
+
+    Inputs `input_ids`, `attention_mask` and, where the model has segments, `token_type_ids`:
+    int64 (batch, sequence). Output `embedding`: float32 (batch, dim).
+
+    The tracing exporter is chosen on purpose: with torch 2.13 the newer one takes five times as
+    long, writes our paths into the graph and gave it a name twice, so that onnxruntime refused
+    it. Eager attention is what onnxruntime recognises and fuses best.
+    """
+    import torch
+    from transformers import AutoModel
+
+    backbone = AutoModel.from_pretrained(
+        str(upstream),
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        attn_implementation="eager",
+        dtype=torch.float32,
+    )
+    names = ["input_ids", "attention_mask"]
+    if getattr(backbone.config, "type_vocab_size", 0) > 1:
+        names.append("token_type_ids")
+    axes = {name: {0: "batch", 1: "sequence"} for name in names}
+    with torch.no_grad():
+        torch.onnx.export(
+            _sentence_model(backbone, names, record.pooling).eval(),
+            tuple(_example(names)),
+            str(path),
+            input_names=names,
+            output_names=["embedding"],
+            dynamic_axes={**axes, "embedding": {0: "batch"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def _example(names: list[str]) -> "Iterator[torch.Tensor]":
+    """A batch with padding in it, so that the mask is traced and not folded away."""
+    import torch
+
+    mask = torch.ones(_EXAMPLE_SHAPE, dtype=torch.int64)
+    mask[1, -_EXAMPLE_PADDING:] = 0
+    for name in names:
+        yield torch.zeros_like(mask) if name == "token_type_ids" else mask.clone()
+
+
+def _sentence_model(
+    backbone: "torch.nn.Module", names: list[str], pooling: Pooling
+) -> "torch.nn.Module":
+    import torch
+
+    class SentenceModel(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone = backbone
+
+        def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+            inputs = dict(zip(names, tensors, strict=True))
+            hidden = self.backbone(**inputs).last_hidden_state
+            pooled = pool(hidden, inputs["attention_mask"], pooling)
+            # Also where the publisher leaves it out: an Encoder promises unit rows.
+            return torch.nn.functional.normalize(pooled, p=2.0, dim=1)
+
+    return SentenceModel()
+
+
+def pool(hidden: "torch.Tensor", mask: "torch.Tensor", pooling: Pooling) -> "torch.Tensor":
+    """Make one vector of a text's token vectors.
+
+    Args:
+        hidden: float32 (batch, sequence, dim).
+        mask: int64 (batch, sequence), 1 where a token is; padding on the right.
+        pooling: the first token, the mean of all, or the last one.
+
+    Returns:
+        float32 (batch, dim).
+    """
+    import torch
+
+    if pooling == "cls":
+        return hidden[:, 0]
+    if pooling == "mean":
+        weights = mask.unsqueeze(-1).to(hidden.dtype)
+        return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-9)
+    last = (mask.sum(dim=1) - 1).clamp(min=0)
+    index = last.view(-1, 1, 1).expand(-1, 1, hidden.shape[-1])
+    return torch.gather(hidden, 1, index).squeeze(1)
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep progress bars and warnings of torch and transformers out of the user's terminal."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from transformers.utils import logging as transformers_logging
+
+        had_bars = transformers_logging.is_progress_bar_enabled()
+        transformers_logging.disable_progress_bar()
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+            if had_bars:
+                transformers_logging.enable_progress_bar()

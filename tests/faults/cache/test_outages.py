@@ -1,0 +1,208 @@
+"""RedisCache while the server or the network fails, with the limits that production has."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service.cache.breaker import Breaker
+from service.cache.connections import RedisLimits
+from service.cache.frame import seal
+from service.cache.keys import cache_key
+from service.cache.redis import Lookup, RedisCache
+
+if TYPE_CHECKING:
+    from tests.faults.cache.conftest import FaultProxy, OpenCache, RedisServer
+
+pytestmark = pytest.mark.redis
+
+KEY, OTHER = cache_key("key"), cache_key("other")
+NO_BREAKER = 1_000_000
+CEILING_S = 0.5
+"""Ten times the budget: a busy machine may be late, library defaults (5 s, 10 retries) fail."""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def read_until(cache: RedisCache, value: bytes, within_s: float) -> None:
+    deadline = time.monotonic() + within_s
+    while (await cache.get(KEY)).value != value:
+        assert time.monotonic() < deadline, f"no hit, {cache.stats}"
+        await asyncio.sleep(0.02)
+
+
+async def test_killed_server_is_answered_around_and_used_again_when_back(
+    own_server: RedisServer, open_cache: OpenCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = open_cache(own_server.url, RedisLimits())
+    await cache.put(KEY, b"value")
+    await read_until(cache, b"value", within_s=5)
+    caplog.set_level(logging.INFO)
+    readers = [asyncio.create_task(cache.get(KEY)) for _ in range(50)]
+    await asyncio.sleep(0)
+    own_server.kill()
+    assert {lookup.value for lookup in await asyncio.gather(*readers)} <= {None, b"value"}
+    for _ in range(200):
+        assert (await cache.get(KEY)).value is None
+    assert cache.breaker_state == "open"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+    own_server.start()
+    own_server.command("SET", KEY, seal(KEY, b"new"))
+    await read_until(cache, b"new", within_s=5)
+    assert cache.stats.breaker == "closed"
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+async def test_open_breaker_lets_one_connect_a_second_through(
+    proxy: FaultProxy, open_cache: OpenCache
+) -> None:
+    clock = Clock()
+    cache = open_cache(proxy.url, RedisLimits(), Breaker(clock=clock))
+    await proxy.set_mode("truncate", after_bytes=0)
+    while cache.breaker_state == "closed":
+        await cache.get(KEY)
+    before = proxy.connects
+    for _ in range(10):
+        clock.now += 1.0
+        for _ in range(50):
+            await cache.get(KEY)
+    assert proxy.connects - before <= 10
+    assert cache.stats.failures["open"] >= 490
+
+
+async def test_black_hole_costs_no_more_than_the_budget(
+    proxy: FaultProxy, open_cache: OpenCache
+) -> None:
+    """Also proves that no library default is in use: those would take 5 s and 10 retries."""
+    cache = open_cache(proxy.url, RedisLimits(), Breaker(max_failures=NO_BREAKER, max_failing_s=60))
+    await proxy.set_mode("black_hole")
+    for _ in range(3):
+        start = time.monotonic()
+        assert await cache.get(KEY) == Lookup(None, "timeout")
+        assert time.monotonic() - start < CEILING_S
+        start = time.monotonic()
+        assert await cache.put(KEY, b"value") == "timeout"
+        assert time.monotonic() - start < CEILING_S
+    await proxy.set_mode("pass")
+    await cache.put(KEY, b"value")
+    await read_until(cache, b"value", within_s=5)
+
+
+async def test_budget_holds_where_each_step_alone_would_be_in_time(
+    proxy: FaultProxy, open_cache: OpenCache
+) -> None:
+    await proxy.set_mode("latency", delay_s=0.035)  # Once for the client name, once to read.
+    assert await open_cache(proxy.url, RedisLimits()).get(KEY) == Lookup(None, "timeout")
+
+
+async def test_two_hundred_callers_at_a_black_hole_all_return_in_time(
+    proxy: FaultProxy, open_cache: OpenCache
+) -> None:
+    cache = open_cache(proxy.url, RedisLimits(max_connections=5))
+    await proxy.set_mode("black_hole")
+    start = time.monotonic()
+    found = await asyncio.gather(*(cache.get(KEY) for _ in range(200)))
+    assert time.monotonic() - start < 4 * CEILING_S
+    assert {lookup.value for lookup in found} == {None}
+    assert {lookup.failure for lookup in found} <= {"timeout", "busy", "open"}
+    assert cache.breaker_state == "open"
+
+
+async def test_reply_a_second_late_is_a_miss_and_reaches_nobody_else(
+    proxy: FaultProxy, open_cache: OpenCache
+) -> None:
+    cache = open_cache(proxy.url, RedisLimits(), Breaker(max_failures=NO_BREAKER, max_failing_s=60))
+    await cache.put(KEY, b"value")
+    await cache.put(OTHER, b"other value")
+    await proxy.set_mode("latency", delay_s=1.0)
+    start = time.monotonic()
+    assert await cache.get(KEY) == Lookup(None, "timeout")
+    assert time.monotonic() - start < CEILING_S
+    await proxy.set_mode("pass")
+    while time.monotonic() - start < 1.2:
+        assert (await cache.get(OTHER)).value in (None, b"other value")
+        await asyncio.sleep(0.01)
+    assert "corrupt" not in cache.stats.failures
+
+
+async def test_refused_connection_is_a_miss(proxy: FaultProxy, open_cache: OpenCache) -> None:
+    await proxy.set_mode("refuse")
+    cache = open_cache(proxy.url, RedisLimits())
+    assert await cache.get(KEY) == Lookup(None, "connect")
+    await proxy.set_mode("pass")
+    await cache.put(KEY, b"value")
+    await read_until(cache, b"value", within_s=5)
+
+
+async def test_stopped_server_gives_misses_and_after_waking_only_right_values(
+    own_server: RedisServer, open_cache: OpenCache
+) -> None:
+    cache = open_cache(
+        own_server.url, RedisLimits(), Breaker(max_failures=NO_BREAKER, max_failing_s=60)
+    )
+    values = {cache_key(str(number)): b"%d" % number for number in range(20)}
+    for key, value in values.items():
+        await cache.put(key, value)
+    own_server.pause()
+    try:
+        found = await asyncio.gather(*(cache.get(key) for key in values))
+        assert {lookup.value for lookup in found} == {None}
+    finally:
+        own_server.resume()
+    for _ in range(5):
+        for key, value in values.items():
+            assert (await cache.get(key)).value in (None, value)
+    assert "corrupt" not in cache.stats.failures
+
+
+@pytest.mark.parametrize("mode", ["truncate", "reset", "corrupt"])
+async def test_reply_cut_or_damaged_at_any_byte_never_gives_a_wrong_value(
+    server: RedisServer, proxy: FaultProxy, open_cache: OpenCache, mode: str
+) -> None:
+    frames = {KEY: seal(KEY, b"value"), OTHER: seal(OTHER, b"other")}
+    reply_bytes = len(b"+OK\r\n$49\r\n\r\n") + len(frames[KEY])
+    reasons: set[str | None] = set()
+    for position in range(reply_bytes):
+        for key, frame in frames.items():
+            server.command("SET", key, frame)
+        await proxy.set_mode(mode, after_bytes=position)  # type: ignore[arg-type]
+        cache = open_cache(proxy.url, RedisLimits())
+        first, second = await cache.get(KEY), await cache.get(OTHER)
+        assert first.value in (None, b"value")
+        assert second.value in (None, b"other")
+        assert first.value is None or mode == "corrupt"
+        reasons |= {first.failure, second.failure}
+        await cache.aclose()
+    assert reasons & ({"corrupt", "timeout"} if mode == "corrupt" else {"connect"})
+
+
+async def test_reply_in_single_bytes_is_read_whole(
+    server: RedisServer, proxy: FaultProxy, open_cache: OpenCache
+) -> None:
+    cache = open_cache(proxy.url)
+    value = bytes(range(256)) * 4
+    await proxy.set_mode("slice")
+    assert await cache.put(KEY, value) is None
+    assert await cache.get(KEY) == Lookup(value)
+
+
+async def test_closing_while_the_server_hangs_ends_soon(
+    proxy: FaultProxy, open_cache: OpenCache
+) -> None:
+    cache = open_cache(proxy.url, RedisLimits())
+    await cache.get(KEY)
+    await proxy.set_mode("black_hole")
+    start = time.monotonic()
+    await cache.aclose()
+    assert time.monotonic() - start < CEILING_S

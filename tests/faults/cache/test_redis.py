@@ -1,0 +1,308 @@
+"""RedisCache against a real redis-server that is well, full, read-only or holds bad values."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service.cache.breaker import Breaker
+from service.cache.connections import RedisLimits
+from service.cache.failures import Failure
+from service.cache.frame import seal
+from service.cache.keys import cache_key
+from service.cache.redis import Lookup
+
+if TYPE_CHECKING:
+    from tests.faults.cache.conftest import FaultProxy, OpenCache, RedisServer
+
+pytestmark = pytest.mark.redis
+
+KEY = cache_key("key")
+
+
+def small_pool(connections: int) -> RedisLimits:
+    return RedisLimits(
+        budget_s=5,
+        connect_timeout_s=5,
+        socket_timeout_s=5,
+        pool_wait_s=0.02,
+        max_connections=connections,
+    )
+
+
+async def test_stored_value_is_read_by_another_process(
+    server: RedisServer, open_cache: OpenCache
+) -> None:
+    assert await open_cache(server.url).put(KEY, b"\x00value\r\n") is None
+    assert await open_cache(server.url).get(KEY) == Lookup(b"\x00value\r\n", None)
+
+
+async def test_unknown_key_is_a_miss_and_no_failure(
+    server: RedisServer, open_cache: OpenCache
+) -> None:
+    cache = open_cache(server.url)
+    assert await cache.get(KEY) == Lookup(None, None)
+    assert (cache.stats.misses, cache.stats.failures) == (1, {})
+
+
+async def test_empty_value_is_a_value(server: RedisServer, open_cache: OpenCache) -> None:
+    cache = open_cache(server.url)
+    await cache.put(KEY, b"")
+    assert await cache.get(KEY) == Lookup(b"", None)
+
+
+@pytest.mark.parametrize(("chance", "ttl_ms"), [(0.0, 60_000), (0.5, 57_000), (0.999, 54_006)])
+async def test_life_of_a_value_is_shortened_by_chance(
+    server: RedisServer, open_cache: OpenCache, chance: float, ttl_ms: int
+) -> None:
+    cache = open_cache(server.url, ttl_s=60.0, chance=lambda: chance)
+    await cache.put(KEY, b"value")
+    left_ms = server.command("PTTL", KEY)
+    assert isinstance(left_ms, int)
+    assert ttl_ms - 10_000 < left_ms <= ttl_ms
+
+
+async def test_expired_value_is_a_miss(server: RedisServer, open_cache: OpenCache) -> None:
+    cache = open_cache(server.url)
+    await cache.put(KEY, b"value")
+    server.command("PEXPIREAT", KEY, 1)
+    assert await cache.get(KEY) == Lookup(None, None)
+
+
+async def test_connections_carry_our_name(server: RedisServer, open_cache: OpenCache) -> None:
+    await open_cache(server.url).get(KEY)
+    assert server.clients() == ["magpie"]
+
+
+async def test_ping_says_what_is_wrong(own_server: RedisServer, open_cache: OpenCache) -> None:
+    cache = open_cache(own_server.url)
+    assert await cache.ping() is None
+    own_server.kill()
+    assert await cache.ping() == "connect"
+
+
+async def test_unix_socket_works(own_server: RedisServer, open_cache: OpenCache) -> None:
+    path = own_server.folder / "redis.sock"
+    own_server.kill()
+    own_server.start("--unixsocket", str(path))
+    cache = open_cache(f"unix://{path}?db=1")
+    await cache.put(KEY, b"value")
+    assert (await cache.get(KEY)).value == b"value"
+
+
+# Bad values.
+
+
+@pytest.mark.parametrize("stored", [b"plain", b"\x80\x04]\x94.", seal(b"other", b"value")])
+async def test_foreign_bytes_at_the_key_are_a_miss_and_removed(
+    server: RedisServer, open_cache: OpenCache, stored: bytes
+) -> None:
+    server.command("SET", KEY, stored)
+    cache = open_cache(server.url)
+    assert await cache.get(KEY) == Lookup(None, "corrupt")
+    assert server.command("EXISTS", KEY) == 0
+    assert cache.breaker_state == "closed"
+
+
+async def test_flipped_bit_in_a_stored_value_is_a_miss_and_removed(
+    server: RedisServer, open_cache: OpenCache
+) -> None:
+    cache = open_cache(server.url)
+    await cache.put(KEY, b"value")
+    server.command("SETBIT", KEY, 350, 1 - int(str(server.command("GETBIT", KEY, 350))))
+    assert await cache.get(KEY) == Lookup(None, "corrupt")
+    assert server.command("EXISTS", KEY) == 0
+
+
+async def test_hostile_fifty_megabytes_never_cross_the_wire(
+    server: RedisServer, proxy: FaultProxy, open_cache: OpenCache
+) -> None:
+    server.command("SETRANGE", KEY, 50_000_000, "x")
+    assert await open_cache(proxy.url).get(KEY) == Lookup(None, "corrupt")
+    assert server.command("EXISTS", KEY) == 0
+    assert proxy.reply_bytes < 1_100_000
+
+
+async def test_value_above_the_limit_is_not_stored(
+    server: RedisServer, open_cache: OpenCache
+) -> None:
+    cache = open_cache(server.url)
+    assert await cache.put(KEY, bytes((1 << 20) + 1)) == "oversized"
+    assert await cache.put(KEY, bytes(1 << 20)) is None
+    assert len((await cache.get(KEY)).value or b"") == 1 << 20
+
+
+async def test_wrong_type_at_the_key_is_a_miss_and_healed_by_the_next_write(
+    server: RedisServer, open_cache: OpenCache
+) -> None:
+    server.command("RPUSH", KEY, "a")
+    cache = open_cache(server.url)
+    assert await cache.get(KEY) == Lookup(None, "wrongtype")
+    assert await cache.put(KEY, b"value") is None
+    assert await cache.get(KEY) == Lookup(b"value", None)
+
+
+# A server that refuses.
+
+
+async def test_full_memory_refuses_writes_and_still_serves_reads(
+    own_server: RedisServer, open_cache: OpenCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = open_cache(own_server.url)
+    await cache.put(KEY, b"value")
+    own_server.command("CONFIG", "SET", "maxmemory", "1")
+    with caplog.at_level(logging.INFO):
+        for _ in range(20):
+            assert await cache.put(cache_key("new"), b"new") == "oom"
+    assert await cache.get(KEY) == Lookup(b"value", None)
+    assert (cache.breaker_state, cache.stats.failures) == ("closed", {"oom": 20})
+    assert len(caplog.records) == 1
+
+
+async def test_read_only_replica_refuses_writes_and_still_serves_reads(
+    own_server: RedisServer, open_cache: OpenCache
+) -> None:
+    cache = open_cache(own_server.url)
+    await cache.put(KEY, b"value")
+    own_server.command("REPLICAOF", "127.0.0.1", "1")
+    assert await cache.put(KEY, b"new") == "readonly"
+    assert await cache.get(KEY) == Lookup(b"value", None)
+
+
+async def test_missing_password_is_a_miss(own_server: RedisServer, open_cache: OpenCache) -> None:
+    own_server.command("CONFIG", "SET", "requirepass", "word")
+    assert await open_cache(own_server.url).get(KEY) == Lookup(None, "auth")
+    with_password = own_server.url.replace("redis://", "redis://:word@")
+    assert await open_cache(with_password).get(KEY) == Lookup(None, None)
+    wrong = own_server.url.replace("redis://", "redis://:wrong@")
+    assert await open_cache(wrong).get(KEY) == Lookup(None, "auth")
+
+
+async def test_user_with_four_commands_on_our_keys_is_enough(
+    own_server: RedisServer, open_cache: OpenCache
+) -> None:
+    own_server.command(
+        "ACL", "SETUSER", "magpie", "on", ">word", "~magpie:*", "-@all",
+        "+getrange", "+set", "+unlink", "+ping", "+client|setname",
+    )  # fmt: skip
+    cache = open_cache(own_server.url.replace("redis://", "redis://magpie:word@"))
+    assert await cache.put(KEY, b"value") is None
+    assert await cache.get(KEY) == Lookup(b"value", None)
+    own_server.command("SET", KEY, "plain")
+    assert await cache.get(KEY) == Lookup(None, "corrupt")
+    assert await cache.ping() is None
+    assert await cache.get(b"foreign:key") == Lookup(None, "auth")
+
+
+@pytest.mark.parametrize(
+    ("reply", "failure"),
+    [
+        (b"-LOADING Redis is loading the dataset in memory\r\n", "loading"),
+        (b"-NOAUTH Authentication required.\r\n", "auth"),
+        (b"-READONLY You can't write against a read only replica.\r\n", "readonly"),
+        (b"-MISCONF Errors writing to disk\r\n", "other"),
+        (b"-CLUSTERDOWN Hash slot not served\r\n", "other"),
+        (b"-MOVED 1234 127.0.0.1:7001\r\n", "other"),
+        (b"-ERR max number of clients reached\r\n", "connect"),
+        (b"!garbage\r\n", "other"),
+    ],
+)
+async def test_every_refusal_is_a_miss_with_its_reason(
+    scripted_url: Callable[[bytes], Awaitable[str]],
+    open_cache: OpenCache,
+    reply: bytes,
+    failure: Failure,
+) -> None:
+    cache = open_cache(await scripted_url(reply))
+    assert await cache.get(KEY) == Lookup(None, failure)
+    assert await cache.put(KEY, b"value") == failure
+
+
+@pytest.mark.parametrize(
+    "reply", [b"+OK\r\n", b"$5\r\nvalue\r\n", b":5\r\n", b"$-1\r\n", b"*0\r\n"]
+)
+async def test_server_that_says_one_thing_to_everything_gives_no_value(
+    scripted_url: Callable[[bytes], Awaitable[str]], open_cache: OpenCache, reply: bytes
+) -> None:
+    cache = open_cache(await scripted_url(reply))
+    for _ in range(3):
+        found = await cache.get(KEY)
+        assert found.value is None
+        assert found.failure is not None
+
+
+# Many callers, and callers that leave.
+
+
+async def test_two_hundred_callers_on_a_pool_of_five_get_their_value_or_a_miss(
+    server: RedisServer, open_cache: OpenCache
+) -> None:
+    writer = open_cache(server.url)
+    keys = [cache_key(str(number)) for number in range(200)]
+    for key in keys:
+        await writer.put(key, b"value of " + key)
+    cache = open_cache(server.url, small_pool(5))
+    found = await asyncio.gather(*(cache.get(key) for key in keys))
+    for key, lookup in zip(keys, found, strict=True):
+        assert lookup in (Lookup(b"value of " + key), Lookup(None, "busy"))
+    assert any(lookup.value for lookup in found)
+    assert cache.breaker_state == "closed"
+    await writer.aclose()
+    assert len(server.clients()) <= 5
+    for key in keys[:20]:
+        assert await cache.get(key) == Lookup(b"value of " + key)
+
+
+async def test_pool_that_stays_busy_is_a_miss_and_says_nothing_about_redis(
+    server: RedisServer, proxy: FaultProxy, open_cache: OpenCache
+) -> None:
+    cache = open_cache(proxy.url, small_pool(1), Breaker(max_failures=1))
+    await cache.put(KEY, b"value")
+    await proxy.set_mode("latency", delay_s=0.3)
+    slow = asyncio.create_task(cache.get(KEY))
+    await asyncio.sleep(0.01)
+    assert await cache.get(KEY) == Lookup(None, "busy")
+    assert cache.breaker_state == "closed"
+    assert await slow == Lookup(b"value")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_callers_that_leave_mid_command_never_shift_replies(
+    server: RedisServer, open_cache: OpenCache, seed: int
+) -> None:
+    """CVE-2023-28858 and -28859: a cancelled command's reply was read by the next caller."""
+    chance = random.Random(seed)
+    cache = open_cache(server.url, small_pool(4))
+    keys = [cache_key(str(number)) for number in range(50)]
+    for key in keys:
+        await cache.put(key, b"value of " + key)
+
+    async def read_and_check(key: bytes) -> None:
+        assert (await cache.get(key)).value in (None, b"value of " + key)
+
+    for _ in range(40):
+        tasks = [asyncio.create_task(read_and_check(chance.choice(keys))) for _ in range(10)]
+        for task in chance.sample(tasks, 8):
+            for _ in range(chance.randrange(8)):
+                await asyncio.sleep(0)
+            task.cancel()
+            if chance.random() < 0.3:
+                await asyncio.sleep(0)
+                task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert not [
+            result
+            for result in results
+            if result is not None and not isinstance(result, asyncio.CancelledError)
+        ]
+    assert "corrupt" not in cache.stats.failures
+    for key in keys:
+        assert await cache.get(key) == Lookup(b"value of " + key)
+    assert cache.stats.busy_connections == 0
+    assert cache.stats.idle_connections <= 4
+    assert len(server.clients()) <= 4

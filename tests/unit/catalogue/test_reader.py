@@ -1,0 +1,157 @@
+"""Whole files: rejects, thresholds, formats."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+
+from service.artifacts import sha256_file
+from service.catalogue.reader import ColumnMap, read_catalogue, read_items
+from service.catalogue.text import TextTemplate
+from service.errors import InvalidCatalogue, InvalidSettings
+
+WriteFile = Callable[[str, str | bytes], Path]
+
+
+def _lines(good: int, bad: int) -> str:
+    rows = [f'{{"id":{number},"title":"t"}}' for number in range(good)]
+    return "\n".join(["{"] * bad + rows)
+
+
+def test_catalogue_holds_items_in_file_order_and_the_hash_of_the_file(
+    write_file: WriteFile, columns: ColumnMap
+) -> None:
+    path = write_file("x.jsonl", _lines(good=3, bad=0))
+    catalogue = read_catalogue(path, columns, rejects_path=None)
+    assert [item.id for item in catalogue.items] == ["0", "1", "2"]
+    assert catalogue.rejects == 0
+    assert catalogue.source_sha256 == sha256_file(path)
+
+
+def test_rejects_are_written_with_line_reason_and_row(
+    write_file: WriteFile, columns: ColumnMap, tmp_path: Path
+) -> None:
+    rejects = tmp_path / "new" / "rejects.jsonl"
+    path = write_file("x.jsonl", _lines(good=99, bad=1))
+    catalogue = read_catalogue(path, columns, rejects_path=rejects)
+    assert (len(catalogue.items), catalogue.rejects) == (99, 1)
+    (reject,) = map(orjson.loads, rejects.read_bytes().splitlines())
+    assert reject["line"] == 1
+    assert reject["reason"].startswith("bad JSON")
+    assert reject["row"] == "{"
+    assert list(rejects.parent.iterdir()) == [rejects]
+
+
+def test_more_rejects_than_allowed_fail_and_are_still_written(
+    write_file: WriteFile, columns: ColumnMap, tmp_path: Path
+) -> None:
+    rejects = tmp_path / "rejects.jsonl"
+    path = write_file("x.jsonl", _lines(good=93, bad=7))
+    with pytest.raises(InvalidCatalogue, match="7 of 100 rows.*1 % are allowed") as caught:
+        read_catalogue(path, columns, rejects_path=rejects)
+    assert "line 1: bad JSON" in caught.value.message
+    assert str(rejects) in caught.value.hint
+    assert len(rejects.read_bytes().splitlines()) == 7
+
+
+def test_share_of_rejects_equal_to_the_threshold_is_allowed(
+    write_file: WriteFile, columns: ColumnMap
+) -> None:
+    path = write_file("x.jsonl", _lines(good=93, bad=7))
+    assert read_catalogue(path, columns, rejects_path=None, max_reject_share=0.07).rejects == 7
+    with pytest.raises(InvalidCatalogue, match="6.9 %"):
+        read_catalogue(path, columns, rejects_path=None, max_reject_share=0.069)
+
+
+def test_rejects_of_an_earlier_run_do_not_stay(
+    write_file: WriteFile, columns: ColumnMap, tmp_path: Path
+) -> None:
+    rejects = write_file("rejects.jsonl", "{}\n")
+    read_catalogue(write_file("x.jsonl", _lines(good=1, bad=0)), columns, rejects_path=rejects)
+    assert not rejects.exists()
+
+
+def test_file_of_items_cannot_be_the_rejects_file(
+    write_file: WriteFile, columns: ColumnMap
+) -> None:
+    path = write_file("x.jsonl", _lines(good=1, bad=0))
+    with pytest.raises(InvalidCatalogue, match="at once"):
+        read_catalogue(path, columns, rejects_path=path)
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("x.jsonl", ""), ("x.jsonl", "\n\n"), ("x.csv", "id,title\n")]
+)
+def test_file_without_rows_is_refused(
+    write_file: WriteFile, columns: ColumnMap, name: str, content: str
+) -> None:
+    with pytest.raises(InvalidCatalogue, match="holds no items"):
+        read_catalogue(write_file(name, content), columns, rejects_path=None)
+
+
+def test_file_of_rejects_only_is_refused_whatever_the_threshold(
+    write_file: WriteFile, columns: ColumnMap
+) -> None:
+    with pytest.raises(InvalidCatalogue, match="2 of 2 rows"):
+        read_catalogue(
+            write_file("x.jsonl", "{\n[]\n"), columns, rejects_path=None, max_reject_share=1.0
+        )
+
+
+@pytest.mark.parametrize("name", ["x.xlsx", "x", "x.json", "x.parquet.gz", "x.gz"])
+def test_unknown_suffix_is_refused_with_the_known_ones(
+    write_file: WriteFile, columns: ColumnMap, name: str
+) -> None:
+    with pytest.raises(InvalidCatalogue, match=r"\.jsonl.*\.csv.*\.parquet"):
+        read_items(write_file(name, "x"), columns)
+
+
+def test_missing_file_and_folder_are_refused_before_the_first_row(
+    tmp_path: Path, columns: ColumnMap
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    for name in ("none.csv", "folder.csv"):
+        with pytest.raises(InvalidCatalogue, match=f"no file .*{name}"):
+            read_items(tmp_path / name, columns)
+
+
+@pytest.mark.parametrize("name", ["x.jsonl.gz", "x.csv.gz"])
+@pytest.mark.parametrize("content", [b"not gzip", gzip.compress(b"id,title\n" * 99)[:-9]])
+def test_damaged_gzip_is_refused(
+    write_file: WriteFile, columns: ColumnMap, name: str, content: bytes
+) -> None:
+    with pytest.raises(InvalidCatalogue, match="cannot be read"):
+        list(read_items(write_file(name, content), columns))
+
+
+def test_progress_counts_rows(write_file: WriteFile, columns: ColumnMap) -> None:
+    counts: list[int] = []
+    path = write_file("x.jsonl", _lines(good=2345, bad=5))
+    read_catalogue(path, columns, rejects_path=None, progress=counts.append)
+    assert counts == [1000, 2000, 2350]
+
+
+def test_id_column_can_also_be_the_text(write_file: WriteFile) -> None:
+    path = write_file("x.csv", "name\nred\nblue\n")
+    catalogue = read_catalogue(path, ColumnMap("name", TextTemplate("{name}")), rejects_path=None)
+    assert [(item.id, item.text) for item in catalogue.items] == [("red", "red"), ("blue", "blue")]
+    assert catalogue.items[0].attributes == {}
+
+
+def test_split_column_that_is_a_list_already_stays_as_it_is(write_file: WriteFile) -> None:
+    path = write_file("x.jsonl", '{"id":1,"t":["a|b"]}\n{"id":2,"t":"a| |b"}\n')
+    columns = ColumnMap("id", TextTemplate("{t}"), {"t": "|"})
+    first, second = read_catalogue(path, columns, rejects_path=None).items
+    assert first.attributes["t"] == ["a|b"]
+    assert second.attributes["t"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("item_id", "split"), [("", {}), ("id", {"id": "|"}), ("id", {"title": ""})]
+)
+def test_column_map_that_makes_no_sense_is_refused(item_id: str, split: dict[str, str]) -> None:
+    with pytest.raises(InvalidSettings):
+        ColumnMap(item_id, TextTemplate("{title}"), split)

@@ -1,0 +1,91 @@
+"""Small real versions on disk: random vectors, a real table, a real FAISS index."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+
+from service.artifacts import sha256_bytes
+from service.index.layout import building, catalogue_folder
+from service.index.snapshot import Provenance, write_snapshot
+from service.index.tuning import build_faiss
+from service.types import Item, ItemId, ModelIdentity, Vectors
+
+WriteVersion: TypeAlias = Callable[..., str]
+MakeVectors: TypeAlias = Callable[..., Vectors]
+
+
+@pytest.fixture
+def indexes(tmp_path: Path) -> Path:
+    return tmp_path / "indexes"
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime(2026, 11, 23, 10, 15, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def model() -> ModelIdentity:
+    return ModelIdentity("bag-of-words", "0" * 40, sha256_bytes(b"bag of words"))
+
+
+@pytest.fixture(scope="session")
+def make_vectors() -> MakeVectors:
+    """Clustered vectors of unequal norms: neither unit rows nor noise without neighbours."""
+
+    def make(count: int, dim: int, seed: int = 0, clusters: int = 40) -> Vectors:
+        chance = np.random.default_rng(seed)
+        centres = chance.standard_normal((clusters, dim))
+        members = centres[chance.integers(clusters, size=count)]
+        spread = 0.5 * chance.standard_normal((count, dim))
+        lengths = chance.uniform(0.8, 1.25, (count, 1))
+        return np.ascontiguousarray((members + spread) * lengths, dtype=np.float32)
+
+    return make
+
+
+@pytest.fixture
+def write_version(
+    indexes: Path, now: datetime, model: ModelIdentity, make_vectors: MakeVectors
+) -> WriteVersion:
+    """Write a version of `pins`; each one a minute younger than the last."""
+    written = 0
+
+    def write(items: int = 30, dim: int = 8, made_by: ModelIdentity | None = None) -> str:
+        nonlocal written
+        written += 1
+        vectors = make_vectors(items, dim, seed=written)
+        catalogue = [
+            Item(
+                ItemId(f"pin-{row}"),
+                f"Pin {row}",
+                {"price": row, "tag": "odd" if row % 2 else "even"},
+            )
+            for row in range(items)
+        ]
+        with building(catalogue_folder(indexes, "pins")):
+            return write_snapshot(
+                indexes,
+                "pins",
+                items=catalogue,
+                vectors=vectors,
+                built=build_faiss(vectors, seed=7),
+                provenance=Provenance(
+                    model=made_by or model,
+                    stand_in=True,
+                    template_pattern="{title}",
+                    template_sha256=sha256_bytes(b"{title}"),
+                    source_name="pins.jsonl",
+                    source_sha256=sha256_bytes(b"pins"),
+                    rejects=3,
+                    seed=7,
+                    tools={"onnxruntime": "1.32.0"},
+                ),
+                created_at=now + timedelta(minutes=written),
+            )
+
+    return write
