@@ -22,6 +22,9 @@ from service.encoders.exports import (
     export_folder,
     set_current,
 )
+from service.index.publish import publish
+from service.pipelines.build_index import build
+from service.pipelines.quickstart import SAMPLE_COLUMNS
 from service.types import ModelIdentity
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -36,7 +39,9 @@ def write_toy_model(folder: Path, texts: Iterable[str], name: str = "toy", seed:
     """
     words = sorted({word for text in texts for word in re.findall(r"\w", text.lower())})
     words += sorted({w for text in texts for w in re.findall(r"[a-z0-9]{2,}", text.lower())})
-    vocabulary = {word: index for index, word in enumerate(["[UNK]", "[CLS]", *dict.fromkeys(words)])}
+    vocabulary = {
+        word: index for index, word in enumerate(["[UNK]", "[CLS]", *dict.fromkeys(words)])
+    }
     staging = folder / "staging"
     staging.mkdir(parents=True)
     _write_tokenizer(staging / TOKENIZER, vocabulary)
@@ -120,3 +125,28 @@ def toy_models(tmp_path_factory: pytest.TempPathFactory, pins_path: Path) -> Pat
     folder = tmp_path_factory.mktemp("models")
     write_toy_model(folder, pins_path.read_text(encoding="utf-8").splitlines())
     return folder
+
+
+@pytest.fixture(scope="session")
+def pins_indexes(
+    tmp_path_factory: pytest.TempPathFactory, pins_path: Path, toy_models: Path
+) -> Path:
+    """An indexes folder with one published version of the sample pins. Read it; do not write."""
+    folder = tmp_path_factory.mktemp("indexes")
+    build_pins(pins_path, toy_models, folder, now=datetime(2026, 11, 1, 12, 0, tzinfo=UTC))
+    return folder
+
+
+def build_pins(source: Path, models_folder: Path, indexes: Path, *, now: datetime) -> str:
+    """Build and publish a version of a file of pins with the toy model; returns its name."""
+    version, _ = build(
+        source,
+        SAMPLE_COLUMNS,
+        name="pins",
+        models=models_folder,
+        indexes=indexes,
+        model_id="toy",
+        now=now,
+    )
+    publish(indexes, "pins", version, now=now)
+    return version

@@ -75,7 +75,7 @@ async def _text_vector(
 
     async def encode() -> bytes:
         vectors = await services.compute.run(lambda: serving.encoder.encode_queries([text]))
-        return vectors[0].astype("<f4").tobytes()
+        return bytes(vectors[0].astype("<f4").tobytes())
 
     # A vector outlives the index version: it depends on the text and the model alone.
     key = cache_key(b"text", serving.encoder.identity.digest, text)

@@ -16,7 +16,7 @@ _NO_NUL = r"^[^\x00]+$"
 IdText = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_NO_NUL)]
 KeyText = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=_NO_NUL)]
 SearchText = Annotated[
-    str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00]*\S[^\x00]*$")
+    str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")
 ]
 ScalarIn = Annotated[str, StringConstraints(max_length=512)] | bool | int | float
 

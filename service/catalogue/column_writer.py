@@ -135,5 +135,10 @@ class _ColumnWriter:
         distinct, counts = np.unique(numbers, return_counts=True)
         if len(distinct) > _LISTED_VALUES:
             return len(distinct), []
-        shown = (int(number) if number.is_integer() else number for number in distinct.tolist())
+        shown = map(_shortest, distinct.tolist())
         return len(distinct), list(zip(shown, counts.tolist(), strict=True))
+
+
+def _shortest(number: float) -> int | float:
+    """Return 7 for 7.0, as the catalogue most likely has it."""
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number

@@ -1,5 +1,6 @@
 """Columns of the item table: attribute values arranged so that a filter is a few array steps."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ Kind: TypeAlias = Literal["keyword", "number", "mixed", "text"]
 
 FOLDER = "columns"
 LISTING = "columns.json"
+_FEW_VALUES = 16
 
 
 def hash_keyword(value: str | bool) -> int:
@@ -88,11 +90,11 @@ class Column:
         numbers: list[float] = []
         for value in values:
             if not isinstance(value, str | bool):
-                numbers.extend(_as_float(value))
+                numbers.append(as_float(value))
             elif self.keywords is not None:
                 mask[self.keywords.holding(value)] = True
         if numbers and self.numbers is not None:
-            mask |= np.isin(self.numbers, numbers)
+            mask |= _is_any(self.numbers, numbers)
         return mask
 
     def within(self, bounds: Range) -> Mask:
@@ -106,22 +108,35 @@ class Column:
         # NaN, a missing number, is inside no bound; without a bound nothing would leave it out.
         mask: Mask = ~np.isnan(self.numbers)
         if bounds.gt is not None:
-            mask &= self.numbers > bounds.gt
+            mask &= self.numbers > as_float(bounds.gt)
         if bounds.gte is not None:
-            mask &= self.numbers >= bounds.gte
+            mask &= self.numbers >= as_float(bounds.gte)
         if bounds.lt is not None:
-            mask &= self.numbers < bounds.lt
+            mask &= self.numbers < as_float(bounds.lt)
         if bounds.lte is not None:
-            mask &= self.numbers <= bounds.lte
+            mask &= self.numbers <= as_float(bounds.lte)
         return mask
 
 
-def _as_float(value: float) -> list[float]:
-    """Return the float nearest to a number, or none if it exceeds all floats."""
+def as_float(value: float) -> float:
+    """Return the float nearest to a number; infinity for a whole number beyond all floats."""
     try:
-        return [float(value)]
+        return float(value)
     except OverflowError:
-        return []
+        return math.inf if value > 0 else -math.inf
+
+
+def _is_any(numbers: NDArray[np.float64], wanted: list[float]) -> Mask:
+    """Return where a number is one of those wanted; NaN never is."""
+    if len(wanted) <= _FEW_VALUES:
+        mask = np.zeros(len(numbers), np.bool_)
+        for value in wanted:
+            mask |= numbers == value
+        return mask
+    # Searches a short list per item; np.isin would sort all the items.
+    ordered = np.unique(wanted)
+    positions = np.minimum(ordered.searchsorted(numbers), len(ordered) - 1)
+    return np.equal(ordered[positions], numbers)
 
 
 def open_columns(folder: Path, size: int) -> dict[str, Column]:

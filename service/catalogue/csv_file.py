@@ -51,7 +51,13 @@ def read_csv(
         InvalidCatalogue: no usable header, or it lacks a column that `columns` names.
     """
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    lines = _Lines(text)
+    try:
+        yield from _rows(_Lines(text), columns, delimiter)
+    finally:
+        text.detach()  # the file is the caller's to close
+
+
+def _rows(lines: _Lines, columns: ColumnMap, delimiter: str) -> Iterator[Row | Reject]:
     records = csv.reader(lines, delimiter=delimiter, strict=True)
     header = _header(records, columns)
     converters = [_text if name in columns.as_text else _number_or_text for name in header]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from service.catalogue.columns import Column
+from service.catalogue.columns import Column, as_float
 from service.catalogue.rows import cut
 from service.catalogue.table import ItemTable
 from service.errors import InvalidFilter
@@ -66,7 +66,7 @@ def _known_keys(table: ItemTable) -> str:
 
 def _check_range(bounds: Range, column: Column) -> None:
     given = [bound for bound in (bounds.gt, bounds.gte, bounds.lt, bounds.lte) if bound is not None]
-    if not given or any(math.isnan(bound) for bound in given):
+    if not given or any(math.isnan(as_float(bound)) for bound in given):
         raise InvalidFilter(
             f"The range of {cut(bounds.key)} has no bound that is a number.",
             "Give one of gt, gte, lt, lte.",

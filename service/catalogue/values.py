@@ -24,14 +24,10 @@ def clean_id(value: object) -> ItemId:
     """
     if value is None or value == "":
         raise RowError("missing id")
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_FLOAT:
-        value = int(value)
-    elif isinstance(value, decimal.Decimal) and value.is_finite() and value % 1 == 0:
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return ItemId(str(value))
+    if isinstance(value, int | float | decimal.Decimal) and not isinstance(value, bool):
+        return ItemId(str(_exact(value)))
     if not isinstance(value, str):
-        raise RowError("id is neither text nor an exact whole number; write it as text")
+        raise RowError("id is neither text nor a number")
     if len(value) > MAX_ID_CHARACTERS:
         raise RowError(f"id is longer than {MAX_ID_CHARACTERS} characters")
     if _CONTROL.search(value):
@@ -67,6 +63,14 @@ def clean_attribute(name: str, value: object) -> AttributeValue:
         scalars = (_scalar(name, entry) for entry in value if entry is not None)
         return [_entry_text(scalar) for scalar in scalars]
     return None if value is None else _scalar(name, value)
+
+
+def _exact(value: int | float | decimal.Decimal) -> int:
+    """Return a number as the whole number that it exactly is."""
+    too_large = isinstance(value, float) and abs(value) >= _EXACT_FLOAT
+    if too_large or not math.isfinite(value) or value != int(value):
+        raise RowError("id is a number that is not exact and whole; write it as text")
+    return int(value)
 
 
 def _scalar(name: str, value: object) -> Scalar:

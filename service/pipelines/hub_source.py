@@ -20,7 +20,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all."""
 
 _T = TypeVar("_T")
-_FIRST_ANSWER_S = 5.0
+FIRST_ANSWER_S = 5.0
 _REQUEST_TIMEOUT_S = 4.0
 _HINT = "Check the network, or set HF_ENDPOINT to a mirror."
 _HUB_LOGGERS = ("huggingface_hub", "httpx2", "httpcore2", "filelock")
@@ -44,7 +44,7 @@ def fetch_from_hub(
         HashMismatch: the hub announces or sends a file of another size or hash.
     """
     with _quiet_hub(), _hub_errors_named(record):
-        wanted = _within(_FIRST_ANSWER_S, lambda: _list_files(record, endpoint))
+        wanted = _within(FIRST_ANSWER_S, lambda: _list_files(record, endpoint))
         counter = _ByteCounter(sum(file.size or 0 for file in wanted), progress)
         for file in wanted:
             _download(record, file, folder, endpoint, counter)

@@ -104,7 +104,7 @@ def _pull_and_export(record: ModelRecord, settings: Settings, report: Report) ->
 
 
 def _is_current(settings: Settings, identity: ModelIdentity, sample: Path) -> bool:
-    """Tell whether the published index was made from this file, by this model, as it would be now."""
+    """Tell whether the published index is the one that would be built now."""
     try:
         version = current_version(settings.indexes_dir, _CATALOGUE)
         manifest = verify(settings.indexes_dir, _CATALOGUE, version)

@@ -63,6 +63,7 @@ async function show({ scroll = null, focus = false } = {}) {
   const key = JSON.stringify([view.view, view.pin, view.view === "board" ? "" : view.q, view.category]);
   const fresh = key !== shownKey;
   $("wall").setAttribute("aria-busy", "true");
+  $("message").hidden = true;
   showControls();
   try {
     if (view.view === "board") board.replace(view.board.length ? view.board : board.ids);
@@ -80,6 +81,7 @@ async function show({ scroll = null, focus = false } = {}) {
     showWall(answer?.items ?? [], fresh);
     showEnd(answer);
     showStatus($("status-line"), $("status-list"), info, answer);
+    showBoard();
     if (scroll !== null) scrollTo(0, scroll);
     if (focus) ($("lead").querySelector("h1") ?? $("main")).focus({ preventScroll: true });
   } catch (error) {
@@ -137,20 +139,21 @@ function showLead(items) {
 function showHeading(answer) {
   const count = info.index.items.toLocaleString("en");
   const topic = view.category ? humanise(view.category) : "";
-  const lost = answer?.source === "fallback" && view.view !== "home";
+  const isLost = answer?.source === "fallback" && view.view !== "home";
   const [title, subtitle] = {
     home: topic
       ? [topic, "Newest first. Open a pin to see its neighbours."]
       : ["Start anywhere", `${count} pins, newest first. Open one to see its neighbours, or collect a few and the page follows your taste.`],
     search: [view.q, topic ? `by meaning, in ${topic}` : "by meaning, not by letters"],
-    pin: lost ? ["This pin is not in the index", "It may have been removed. Here are the newest instead."] : ["More like this", topic && `in ${topic}`],
+    pin: isLost ? ["This pin is not in the index", "It may have been removed. Here are the newest instead."] : ["More like this", topic && `in ${topic}`],
     board: view.board.length
-      ? ["Ideas for your board", [view.q && `steered by “${view.q}”`, topic && `in ${topic}`].filter(Boolean).join(", ")]
+      ? ["Ideas for your board", [view.q && `steered by "${view.q}"`, topic && `in ${topic}`].filter(Boolean).join(", ")]
       : [view.q || "Your board is empty", view.q ? "" : `Collect up to ${BOARD_MAX} pins with the plus sign and ideas for all of them together appear here.`],
   }[view.view];
-  const name = view.view === "pin" && !lost ? "h2" : "h1";
+  const name = view.view === "pin" && !isLost ? "h2" : "h1";
   const heading = markLanguage(element(name, { id: "title" }, title), title);
   $("title").replaceWith(heading);
+  $("heading").hidden = false;
   $("subtitle").textContent = subtitle || "";
   $("subtitle").hidden = !subtitle;
   const pin = view.view === "pin" && seen.get(view.pin);
@@ -164,8 +167,9 @@ const DEGRADED = {
 };
 
 function showNotices(answer) {
+  const isSaid = (code) => code === "fewer_than_k" || (code === "no_known_seed" && view.view === "pin");
   const notes = (answer?.degraded ?? [])
-    .filter((code) => code !== "fewer_than_k")
+    .filter((code) => !isSaid(code))
     .map((code) => DEGRADED[code] ??
       (/redis|cache/.test(code) ? `The shared cache did not help (${code}); the answer is complete.` : `Less than asked: ${code}.`));
   if (answer?.missing.length) notes.push(`Not in this index, skipped: ${answer.missing.join(", ")}.`);
@@ -213,9 +217,17 @@ function showEnd(answer) {
   }
 }
 
+const KIND_TITLES = {
+  overloaded: "Very busy just now",
+  invalid_filter: "This filter does not fit the catalogue",
+  invalid_request: "The service does not accept this",
+};
+
 function showProblem(error) {
   const problem = error instanceof Problem ? error : new Problem({ title: "The page failed", detail: String(error), code: "page" });
-  $("more").hidden = true;
+  $("heading").hidden = $("more").hidden = true;
+  if (info) showStatus($("status-line"), $("status-list"), info, null);
+  else $("status-line").textContent = "No answer";
   $("lead").replaceChildren();
   $("notices").replaceChildren();
   wall.show([], { fresh: true });
@@ -224,7 +236,7 @@ function showProblem(error) {
   const trace = [problem.status || null, problem.code, problem.requestId].filter(Boolean).join(" · ");
   $("message").hidden = false;
   $("message").replaceChildren(
-    element("h2", {}, problem.title),
+    element("h1", {}, KIND_TITLES[problem.code] ?? problem.title),
     element("p", {}, problem.detail ?? ""),
     element("p", { class: "trace" }, trace),
     element("p", {}, element("button", { type: "button", class: "button", onclick: () => (info ? show() : start()) }, "Try again")),

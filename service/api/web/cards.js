@@ -9,14 +9,16 @@ import { hash, themeOf } from "./hues.js";
 import { format } from "./route.js";
 
 const SCHEMES = ["pale", "pale", "pale", "tint", "tint", "deep"];
+// Any theme may now and then wear one of these, so that a wall of one theme stays lively.
+const NEUTRAL = ["contours", "tiles", "scatter", "scallops"];
 const RATIOS = [0.8, 1, 1, 1.2, 1.25, 1.4];
 
-/** Give an element the colours of a pin's theme. */
-export function paint(target, themeName, scheme = "pale") {
-  const { hue } = themeOf(themeName);
+/** Give an element the colours of a theme; `turn` moves the hue a little, so that pins differ. */
+export function paint(target, themeName, { scheme = "pale", turn = 0 } = {}) {
+  const hue = (themeOf(themeName).hue + turn + 360) % 360;
   target.style.setProperty("--h", String(hue));
-  // The spot colour comes from the other side: cool on warm grounds, warm on cool ones.
-  target.style.setProperty("--spot", hue < 115 || hue > 330 ? "200" : "66");
+  // The spot colour comes from the other side: sage on warm grounds, amber on cool ones.
+  target.style.setProperty("--spot", hue < 112 || hue > 325 ? "168" : "66");
   target.dataset.scheme = scheme;
   return target;
 }
@@ -24,12 +26,13 @@ export function paint(target, themeName, scheme = "pale") {
 function look(item, filterKey) {
   const theme = valuesOf(item, filterKey)[0] ?? titleOf(item);
   const number = hash(item.id);
-  const { patterns } = themeOf(theme);
+  const [first, second] = themeOf(theme).patterns;
   return {
     theme,
     scheme: SCHEMES[number % SCHEMES.length],
     ratio: RATIOS[(number >>> 5) % RATIOS.length],
-    pattern: patterns[(number >>> 9) % 3 === 0 ? 1 : 0],
+    turn: ((number >>> 16) % 25) - 12,
+    pattern: [first, second, first, second, first, second, NEUTRAL[number % 4]][(number >>> 9) % 7],
     isPoster: (number >>> 12) % 5 < 2,
   };
 }
@@ -86,7 +89,7 @@ export function card(item, { filterKey, board, onLess, keep }) {
     element("div", { class: "reason" }),
   );
   made.dataset.id = item.id;
-  return paint(made, style.theme, style.scheme);
+  return paint(made, style.theme, style);
 }
 
 /** A button that puts a pin on the board and shows whether it is there. */
@@ -116,22 +119,27 @@ export function explain(made, { seeds, common }, hueOf) {
     reason.replaceChildren();
     return;
   }
-  const bar = named.length > 1 && element("span", { class: "shares", "aria-hidden": "true" },
-    named.map(({ id, share }) => {
-      const part = element("span", { class: id === null ? "share of-words" : "share" });
-      if (id !== null) part.style.setProperty("--h", String(hueOf(id)));
-      part.style.flexGrow = String(share);
-      return part;
-    }));
-  const list = named.map(({ id, title, share }, place) => [
-    place ? ", " : "",
-    words(id === null ? "q" : "em", "", title),
-    named.length > 1 ? ` ${Math.round(share * 100)} %` : "",
-  ]).flat();
+  const several = named.length > 1;
+  const coloured = (part, id) => {
+    if (id === null) part.classList.add("of-words");
+    else part.style.setProperty("--h", String(hueOf(id)));
+    return part;
+  };
+  const bar = element("div", { class: "shares", "aria-hidden": "true" }, named.map(({ id, share }) => {
+    const part = coloured(element("span", {}), id);
+    part.style.flexGrow = String(share);
+    return part;
+  }));
+  const list = named.map(({ id, title, share }) =>
+    coloured(element("li", {},
+      words(id === null ? "q" : "em", "seed", title),
+      several && element("span", { class: "percent" }, ` ${Math.round(share * 100)} %`),
+    ), id));
+  reason.classList.toggle("several", several);
   reason.replaceChildren(
-    ...(bar ? [bar] : []),
-    element("p", { class: "because" }, "because of ", ...list),
-    ...(common ? [element("p", { class: "common" }, common)] : []),
+    ...(several ? [bar] : []),
+    element("div", { class: "because" }, element("span", {}, "because of "), element("ul", {}, list)),
+    ...(common ? [words("p", "common", common)] : []),
   );
 }
 
@@ -170,7 +178,7 @@ export function sheet(item, { filterKey, board, onBack }) {
       element("p", { class: "sheet-actions" }, collectButton(item, board, "button")),
     ),
   );
-  return paint(made, style.theme, style.scheme);
+  return paint(made, style.theme, style);
 }
 
 /** One collected pin in the row above a board's ideas. */
@@ -181,7 +189,7 @@ export function swatch(item, { filterKey, onRemove }) {
     picture(item, { ...style, ratio: 1 }), words("span", "swatch-title", title));
   const made = element("li", { class: "swatch" }, link,
     element("button", { type: "button", class: "round", "aria-label": `Take off the board: ${title}`, onclick: () => onRemove(item.id) }, icon("close")));
-  return paint(made, style.theme, style.scheme);
+  return paint(made, style.theme, style);
 }
 
 /** The hue under which a pin appears in share bars. */

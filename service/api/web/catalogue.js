@@ -10,6 +10,8 @@ const CATEGORIES = [
 const DATE_LIKE = /(^|_)(at|on|date|time|timestamp|created|updated)$/i;
 const LOCATOR_LIKE = /(^|_)(id|ids|url|uri|href|acno|sku|ean|isbn)$/i;
 const LANGUAGE_LIKE = /^(lang|language|locale)$/i;
+const ACRONYMS = new Set(["diy", "tv", "uk", "us", "usa", "id", "url"]);
+const SMALL_WORDS = new Set(["a", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"]);
 const HAN = /\p{Script=Han}/u;
 const KANA = /[\p{Script=Hiragana}\p{Script=Katakana}]/u;
 
@@ -81,10 +83,14 @@ export function listsOf(item, filterKey) {
   );
 }
 
-/** "balcony-garden" → "Balcony garden"; what already has spaces keeps its own form. */
+/** "balcony-garden" → "Balcony Garden"; what already has spaces or capitals keeps its own form. */
 export function humanise(value) {
-  const spaced = /\s/.test(value) ? String(value) : String(value).replace(/[-_]+/g, " ").trim();
-  return spaced.charAt(0).toLocaleUpperCase() + spaced.slice(1);
+  const text = String(value);
+  if (/\s|\p{Lu}/u.test(text)) return text.charAt(0).toLocaleUpperCase() + text.slice(1);
+  return text.split(/[-_]+/).filter(Boolean).map((word, place) => {
+    if (ACRONYMS.has(word)) return word.toUpperCase();
+    return place > 0 && SMALL_WORDS.has(word) ? word : word.charAt(0).toLocaleUpperCase() + word.slice(1);
+  }).join(" ");
 }
 
 /** True where two items having this value in common says something about taste. */

@@ -24,7 +24,29 @@ function swell(w, y, height, waves, phase) {
   return path;
 }
 
-function leaves({ w, h, between, whole, pick, add }) {
+/** A plant in a pot: long leaves fanning out of it. */
+function potted({ w, h, between, whole, pick, add }) {
+  const x = w / 2 + between(-20, 20);
+  const rim = h - Math.min(96, h * 0.32);
+  add("circle", { cx: x + between(-50, 50), cy: h * 0.36, r: between(70, 100), class: "f2" });
+  add("rect", { x: 0, y: h - 26, width: w, height: 26, class: "f3" });
+  const count = whole(5, 8);
+  for (let blade = 0; blade < count; blade += 1) {
+    const angle = -Math.PI / 2 + ((blade + 0.5) / count - 0.5) * 2.5 + between(-0.08, 0.08);
+    const length = Math.min(rim * 0.86, between(104, 190));
+    add("path", { d: leaf(x, rim + 6, length, between(22, 36), angle), class: pick(["f3", "f4", "f5", "f4"]) });
+  }
+  const half = between(46, 58);
+  add("path", { d: `M${point(x - half, rim)} h${half * 2} l-13 ${h - 14 - rim} h${-(half * 2 - 26)}Z`, class: "f6" });
+  add("rect", { x: x - half - 6, y: rim - 8, width: half * 2 + 12, height: 20, rx: 4, class: pick(["f5", "f6"]) });
+}
+
+function leaves(tools) {
+  const { w, h, between, whole, pick, add } = tools;
+  if (h > 170 && between(0, 1) < 0.45) {
+    potted(tools);
+    return;
+  }
   if (between(0, 1) < 0.6) {
     add("circle", { cx: between(60, w - 60), cy: between(0.16, 0.4) * h, r: between(34, 62), class: pick(["f2", "f6"]) });
   }
@@ -73,7 +95,7 @@ function cups({ w, h, between, pick, add }) {
   }
   add("path", { d: `M${point(x - radius, rim)} a${radius} ${radius} 0 0 0 ${radius * 2} 0Z`, class: "f5" });
   add("path", { d: `M${point(x + radius - 4, rim + 16)} a26 26 0 1 1 -14 44`, class: "s5", "stroke-width": 9 });
-  add("path", { d: `M${point(x - radius, rim)} h${radius * 2} l-7 ${radius * 0.3} h${-(radius * 2 - 14)}Z`, class: pick(["f3", "f6"]) });
+  add("path", { d: `M${point(x - radius, rim)} h${radius * 2} l-7 ${radius * 0.3} h${-(radius * 2 - 14)}Z`, class: pick(["f3", "f4"]) });
   add("rect", { x: x - radius * 1.3, y: rim + radius + 5, width: radius * 2.6, height: 8, rx: 4, class: "f3" });
   add("rect", { x: 0, y: rim + radius + 13, width: w, height: h, class: "f2" });
 }

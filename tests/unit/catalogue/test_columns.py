@@ -48,9 +48,7 @@ def test_kind_follows_the_values(
 def test_values_are_counted_by_items_most_frequent_first(open_column: OpenColumn) -> None:
     column = open_column(["b", ["a", "b", "b"], "a", "c", True, 7, 7.0, 2.5, None])
     assert column.values == 6
-    assert column.top == (("7", 2), ("a", 2), ("b", 2), ("2.5", 1), ("True", 1), ("c", 1)) or (
-        column.top == ((7, 2), ("a", 2), ("b", 2), (2.5, 1), (True, 1), ("c", 1))
-    )
+    assert column.top == ((7, 2), ("a", 2), ("b", 2), (2.5, 1), (True, 1), ("c", 1))
 
 
 def test_top_is_cut_at_100_values_and_left_out_above_1000(

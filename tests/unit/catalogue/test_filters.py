@@ -83,6 +83,8 @@ def test_contract_example_finds_cheap_garden_and_diy(table: ItemTable) -> None:
         (Range("price", lte=49), []),
         (Range("price", lt=float("inf")), [0, 1, 2]),
         (Range("size", gte=0), [1, 2]),
+        (Range("size", gt=-(10**400), lt=10**400), [1, 2]),
+        (Match("price", (*range(100), float("nan"))), [0]),
     ],
 )
 def test_condition_finds_the_items_that_meet_it(
@@ -148,7 +150,7 @@ _CONDITIONS = st.lists(_MATCHES | _RANGES, max_size=3).map(tuple)
 _BASE: list[dict[str, AttributeValue]] = [dict.fromkeys("abc", "x"), dict.fromkeys("abc", 0)]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(
     st.lists(_ATTRIBUTES, max_size=12),
     st.lists(st.builds(Filter, _CONDITIONS, _CONDITIONS, _CONDITIONS), min_size=1, max_size=8),
@@ -182,10 +184,10 @@ def _meets(condition: Condition, attributes: Attributes) -> bool:
         return False
     number = float(value)
     return (
-        (condition.gt is None or number > condition.gt)
-        and (condition.gte is None or number >= condition.gte)
-        and (condition.lt is None or number < condition.lt)
-        and (condition.lte is None or number <= condition.lte)
+        (condition.gt is None or number > float(condition.gt))
+        and (condition.gte is None or number >= float(condition.gte))
+        and (condition.lt is None or number < float(condition.lt))
+        and (condition.lte is None or number <= float(condition.lte))
     )
 
 

@@ -14,7 +14,7 @@ from service.catalogue import jsonl_file
 from service.catalogue.reader import ColumnMap, Reject, read_items
 from service.catalogue.text import TextTemplate
 from service.errors import InvalidCatalogue
-from service.types import Item, ItemId
+from service.types import Attributes, Item, ItemId
 
 WriteFile = Callable[[str, str | bytes], Path]
 _GOOD = b'{"id":"a","title":"A"}\n'
@@ -27,7 +27,7 @@ def test_objects_become_items_with_typed_attributes(
         "x.jsonl",
         '{"id": 17, "title": "A", "price": 2.5, "n": 3, "on": true, "tags": ["x", 1], "no": null}',
     )
-    attributes = {"title": "A", "price": 2.5, "n": 3, "on": True, "tags": ["x", "1"]}
+    attributes: Attributes = {"title": "A", "price": 2.5, "n": 3, "on": True, "tags": ["x", "1"]}
     assert list(read_items(path, columns)) == [Item(ItemId("17"), "A", attributes)]
 
 
@@ -54,7 +54,7 @@ def test_gzipped_lines_are_read(write_file: WriteFile, columns: ColumnMap) -> No
         (b'{"id":"b","title":"B","n":1e999}', "bad JSON"),
         (b'{"id":"b","title":"\\ud800"}', "bad JSON"),
         (b"[" * 200_000, "bad JSON"),
-        (b'{"id":"b","title":"\xff"}', "bad encoding: not UTF-8 at byte 19"),
+        (b'{"id":"b","title":"\xff"}', "bad encoding: not UTF-8 at byte 20"),
         (b'{"id":"b","title":"\\u0000"}', "NUL"),
         (b'{"id":"b","title":"B","x":{"y":1}}', "object"),
         (b'{"title":"B"}', "missing id"),

@@ -49,7 +49,7 @@ def test_more_rejects_than_allowed_fail_and_are_still_written(
 ) -> None:
     rejects = tmp_path / "rejects.jsonl"
     path = write_file("x.jsonl", _lines(good=93, bad=7))
-    with pytest.raises(InvalidCatalogue, match="7 of 100 rows.*1 % are allowed") as caught:
+    with pytest.raises(InvalidCatalogue, match=r"7 of 100 rows.*1 % are allowed") as caught:
         read_catalogue(path, columns, rejects_path=rejects)
     assert "line 1: bad JSON" in caught.value.message
     assert str(rejects) in caught.value.hint
@@ -61,7 +61,7 @@ def test_share_of_rejects_equal_to_the_threshold_is_allowed(
 ) -> None:
     path = write_file("x.jsonl", _lines(good=93, bad=7))
     assert read_catalogue(path, columns, rejects_path=None, max_reject_share=0.07).rejects == 7
-    with pytest.raises(InvalidCatalogue, match="6.9 %"):
+    with pytest.raises(InvalidCatalogue, match=r"6\.9 %"):
         read_catalogue(path, columns, rejects_path=None, max_reject_share=0.069)
 
 

@@ -126,7 +126,7 @@ def refused(path: Path, vectors: Vectors, factory: Factory = "Flat") -> str:
     return str(refusal.value)
 
 
-@pytest.mark.parametrize("kind", ["IVF4,Flat", "PQ4", "HNSW32,Flat", "SQ8"])
+@pytest.mark.parametrize("kind", ["IVF1,Flat", "HNSW32,Flat", "SQ8"])
 def test_types_we_do_not_build_are_not_opened(
     make_vectors: MakeVectors, tmp_path: Path, kind: str
 ) -> None:

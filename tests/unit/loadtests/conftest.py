@@ -17,12 +17,16 @@ CATEGORIES = ("baking", "cycling", "garden")
 _INVALID: Answer = (422, {"code": "invalid_request"})
 _MISSING: Answer = (404, {"code": "item_not_found"})
 
-Behaviour = Literal["right", "failing", "lying", "starting"]
+Behaviour = Literal["right", "wrong", "starting"]
 
 
 @dataclass
 class FakeService:
-    """Items in three categories; every list is the items in order, from the first seed onwards."""
+    """Items in three categories; every list is the items in order, from the first seed onwards.
+
+    `wrong` means that searches fail, lists of similar items hold one twice, and home pages get
+    no answer at all.
+    """
 
     behaviour: Behaviour = "right"
     delay_s: float = 0.0
@@ -66,7 +70,7 @@ class FakeService:
         return self._list(source, wish.get("k", 20), hidden, wanted)
 
     def _list(self, source: str, k: int, hidden: set[str], wanted: str | None = None) -> Answer:
-        if self.behaviour == "failing" and source == "search":
+        if self.behaviour == "wrong" and source == "search":
             return 500, {"code": "internal"}
         kept = [
             {"id": each, "score": 0.0, "fields": {"category": category}}
@@ -76,7 +80,7 @@ class FakeService:
         first = min((self._ids().index(each) for each in hidden), default=0)
         kept = kept[first:] + kept[:first]
         chosen = kept[:k]
-        if self.behaviour == "lying" and source == "similar":
+        if self.behaviour == "wrong" and source == "similar":
             chosen[1:2] = chosen[:1]
         degraded = [] if len(chosen) == k else ["fewer_than_k"]
         return 200, {
@@ -105,6 +109,9 @@ def serving(service: FakeService) -> Iterator[str]:
 
         def _respond(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            if service.behaviour == "wrong" and body == b"{}":
+                self.close_connection = True
+                return
             status, answer = service.answer(self.command, self.path, body)
             content = json.dumps(answer).encode()
             self.send_response(status)

@@ -1,0 +1,59 @@
+"""The document is what clients are generated from, so its examples have to work."""
+
+from typing import Any
+
+import jsonschema
+from starlette.testclient import TestClient
+
+from service.api.schemas import RecommendAnswer
+
+
+def resolved(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """A component schema that can stand alone."""
+    return {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+
+
+def test_every_request_example_is_answered_as_the_document_says(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    examples = document["components"]["schemas"]["RecommendRequest"]["examples"]
+    assert len(examples) >= 2
+    for example in examples:
+        jsonschema.validate(example, resolved(document, "RecommendRequest"))
+        response = client.post("/recommend", json=example)
+        assert response.status_code == 200, response.text
+        jsonschema.validate(response.json(), resolved(document, "RecommendAnswer"))
+        RecommendAnswer.model_validate(response.json())
+
+
+def test_the_answer_example_has_the_form_it_stands_for(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    content = document["paths"]["/recommend"]["post"]["responses"]["200"]["content"]
+    example = content["application/json"]["example"]
+    jsonschema.validate(example, resolved(document, "RecommendAnswer"))
+
+
+def test_every_reference_in_the_document_leads_somewhere(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+
+    def references(node: Any) -> list[str]:
+        if isinstance(node, dict):
+            own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+            return own + [each for value in node.values() for each in references(value)]
+        if isinstance(node, list):
+            return [each for value in node for each in references(value)]
+        return []
+
+    found = references(document)
+    assert found
+    for reference in found:
+        assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
+
+
+def test_problems_have_the_documented_form(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    for response in (
+        client.post("/recommend", json={"k": 0}),
+        client.get("/items/nothing/similar"),
+        client.get("/nowhere"),
+    ):
+        jsonschema.validate(response.json(), resolved(document, "Problem"))

@@ -1,0 +1,52 @@
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from service.errors import InvalidInput, PublishConflict, VersionNotFound
+from service.index import layout
+
+
+@pytest.mark.parametrize("name", ["pins", "a", "0-films", "a" * 63])
+def test_catalogue_names(name: str) -> None:
+    assert layout.catalogue_folder(Path("indexes"), name) == Path("indexes", name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "-pins", "Pins", "a" * 64, "../pins", "pins/x", "pins\n", ".", "pïns"]
+)
+def test_names_that_no_catalogue_may_have(name: str) -> None:
+    with pytest.raises(InvalidInput, match="name of a catalogue"):
+        layout.catalogue_folder(Path("indexes"), name)
+
+
+def test_version_is_named_after_moment_and_content() -> None:
+    moment = datetime(2026, 11, 23, 10, 15, 2, tzinfo=UTC)
+    assert layout.version_name(moment, "4f2a99") == "2026-11-23T10-15-02Z-4f2a"
+    elsewhere = moment.astimezone(timezone(timedelta(hours=8)))
+    assert layout.version_name(elsewhere, "4f2a99") == "2026-11-23T10-15-02Z-4f2a"
+
+
+@pytest.mark.parametrize("version", ["", "..", "2026-11-23T10-15-02Z-4f2a", "x/../.."])
+def test_absent_version_is_not_found(tmp_path: Path, version: str) -> None:
+    with pytest.raises(VersionNotFound, match="magpie index list pins"):
+        layout.version_folder(tmp_path, "pins", version)
+
+
+def test_second_build_or_publisher_is_turned_away(tmp_path: Path) -> None:
+    for only_one in (layout.building, layout.publishing):
+        with only_one(tmp_path):
+            with pytest.raises(PublishConflict, match="another"), only_one(tmp_path):
+                pytest.fail("two at once")
+        with only_one(tmp_path):
+            pass
+
+
+def test_publisher_sweeps_up_after_a_crashed_build_only(tmp_path: Path) -> None:
+    (tmp_path / ".staging-x").mkdir()
+    with layout.building(tmp_path):
+        (tmp_path / ".staging-alive").mkdir()
+        with layout.publishing(tmp_path):
+            assert (tmp_path / ".staging-alive").exists()
+    with layout.publishing(tmp_path):
+        assert not list(tmp_path.glob(".staging-*"))

@@ -1,0 +1,47 @@
+"""Small versions with known vectors, so that the right answer can be worked out by hand."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.index.snapshot import Provenance, Snapshot, open_snapshot, write_snapshot
+from service.index.tuning import build_faiss
+from service.types import AttributeValue, Item, ItemId, ModelIdentity
+
+MakeSnapshot = Callable[
+    [Mapping[str, list[float]], Mapping[str, dict[str, AttributeValue]]], Snapshot
+]
+
+
+@pytest.fixture
+def make_snapshot(tmp_path: Path) -> MakeSnapshot:
+    def make(
+        vectors: Mapping[str, list[float]], attributes: Mapping[str, dict[str, AttributeValue]]
+    ) -> Snapshot:
+        items = [Item(ItemId(name), name, attributes.get(name, {})) for name in vectors]
+        rows = np.array(list(vectors.values()), dtype=np.float32)
+        version = write_snapshot(
+            tmp_path,
+            "tiny",
+            items=items,
+            vectors=rows,
+            built=build_faiss(rows, seed=0),
+            provenance=Provenance(
+                model=ModelIdentity("none", "0" * 40, "0" * 64),
+                stand_in=False,
+                template_pattern="{text}",
+                template_sha256="0" * 64,
+                source_name="tiny.jsonl",
+                source_sha256="0" * 64,
+                rejects=0,
+                seed=0,
+                tools={},
+            ),
+            created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        return open_snapshot(tmp_path / "tiny" / version)
+
+    return make
