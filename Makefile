@@ -40,7 +40,7 @@ unit: $(VENV)/.installed-test ## the fast part of the suite
 	$(BIN)/pytest -q tests/unit
 
 load: $(VENV)/.installed-test ## load a running service on this machine and print a verdict
-	$(BIN)/python loadtests/run.py
+	$(BIN)/python -m loadtests.run
 
 lock: ## resolve requirements/*.txt again, with hashes, for every platform (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \

@@ -28,7 +28,7 @@ def read_parquet(file: IO[bytes], columns: ColumnMap) -> Iterator[Row | Reject]:
         for batch in opened.iter_batches(batch_size=_BATCH_ROWS):
             yield from _rows(_microseconds(batch, pyarrow), first)
             first += batch.num_rows
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InvalidCatalogue(f"The Parquet file cannot be read: {error}.") from error
 
 

@@ -97,7 +97,7 @@ def list_versions(name: Name) -> None:
     settings = Settings.from_environment()
     table = Table(title=name)
     for heading in ("", "version", "items", "dim", "type", "recall@10", "model"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "version")
     for listed in publication.versions(settings.indexes_dir, name):
         mark = "→" if listed.is_current else ""
         if listed.manifest is None:

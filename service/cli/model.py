@@ -29,11 +29,11 @@ def list_models() -> None:
         title="Models", caption="Fetch one: magpie model pull ID; then: magpie model export ID"
     )
     for heading in ("id", "publisher", "licence", "languages", "dim", "tokens", "here"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "id")
     for record in registry.records.values():
         table.add_row(
-            record.id + (" (default)" if record.id == registry.default else ""),
-            record.publisher,
+            record.id + (" *" if record.id == registry.default else ""),
+            record.publisher.partition(" (")[0],
             record.licence,
             ", ".join(record.languages),
             str(record.dim),

@@ -15,6 +15,8 @@ from service.types import Rows, Vectors
 
 EXACT_ITEMS = 20_000
 """Up to here an exact search takes about a millisecond, so there is nothing to approximate."""
+RECALL_FLOOR = 0.95
+"""A graph that finds fewer of the true 10 neighbours is not used."""
 
 _EF_CONSTRUCTION = 100
 _LADDER_10 = (10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
@@ -22,7 +24,6 @@ _LADDER_100 = (100, 128, 192, 256, 384, 512, 768, 1024)
 # A list of 10 is what people look at; in a list of 100, one in twenty missed is never noticed.
 _AIM_10 = 0.98
 _AIM_100 = 0.95
-RECALL_FLOOR = 0.95
 _QUERIES = 512
 _NOISE = 0.2
 _ADD_ROWS = 8192
@@ -48,13 +49,14 @@ def build_faiss(
     seed: int,
     threads: int = 1,
     exact_items: int = EXACT_ITEMS,
+    recall_floor: float = RECALL_FLOOR,
     progress: Callable[[int], None] | None = None,
 ) -> BuiltIndex:
     """Build the index for a catalogue and measure its recall against exact search.
 
     Small catalogues get a flat index. Larger ones get HNSW over 8-bit codes, with the smallest
-    search effort that reaches the recall we aim for; where even the largest stays below
-    `RECALL_FLOOR` they get a flat one after all, slow and right.
+    search effort that reaches the recall we aim for; where even the largest stays below the
+    floor they get a flat one after all, slow and right.
 
     With one thread the same vectors and seed give the same bytes. More threads link the graph in
     an order of their own: its recall is then measured, not repeated.
@@ -64,6 +66,7 @@ def build_faiss(
         seed: chooses the test queries and the levels of the graph.
         threads: cores for building the graph.
         exact_items: catalogues up to this size get a flat index.
+        recall_floor: recall@10 below which no graph is accepted.
         progress: told how many vectors are in the index.
     """
     queries = RecallQueries.sample(vectors, seed)
@@ -71,7 +74,7 @@ def build_faiss(
         graph = _build_graph(vectors, seed, threads, progress)
         ef_search = _choose_effort(graph, vectors, queries)
         recall = queries.recall(FaissIndex(graph, vectors, ef_search))
-        if recall.at_10 >= RECALL_FLOOR:
+        if recall.at_10 >= recall_floor:
             return BuiltIndex(graph, "HNSW32,SQ8", _EF_CONSTRUCTION, ef_search, recall)
     flat = faiss.IndexFlatIP(vectors.shape[1])
     flat.add(vectors)

@@ -142,7 +142,8 @@ def build(
             vectors = encode_all(items, encoder, report_texts)
         with stages.stage("index", len(items)) as report_vectors:
             built = build_faiss(vectors, seed=seed, threads=threads, progress=report_vectors)
-        with stages.stage("write", len(items)):
+            report_vectors(len(items))
+        with stages.stage("write", len(items)) as report_items:
             version = write_snapshot(
                 indexes,
                 name,
@@ -154,6 +155,7 @@ def build(
                 ),
                 created_at=now,
             )
+            report_items(len(items))
     manifest = read_manifest(folder / version)
     return version, _report(manifest, built, folder / REJECTS, stages.seconds)
 

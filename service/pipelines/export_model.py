@@ -1,6 +1,5 @@
 """Export: a pulled model becomes one ONNX graph, accepted only if it is faithful."""
 
-import shutil
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +26,7 @@ from service.pipelines.check_parity import check_parity
 from service.pipelines.model_lock import UPSTREAM
 from service.pipelines.pull_model import alone, verify_upstream
 from service.pipelines.sentence_graph import OPSET, quiet_libraries, write_graph
+from service.pipelines.sentence_tokenizer import write_tokenizer
 
 _TOOLS = ("torch", "transformers", "sentence-transformers", "onnxruntime", "tokenizers")
 _FROM_RECORD = (
@@ -75,7 +75,7 @@ def export(
             work = Path(name)
             with quiet_libraries():
                 write_graph(upstream, record, work / GRAPH)
-                shutil.copyfile(upstream / TOKENIZER, work / TOKENIZER)
+                write_tokenizer(upstream, work / TOKENIZER)
                 manifest = _manifest(record, work, upstream_digest, tools, now)
                 manifest.write(work)
                 encoder = OnnxEncoder.open(work)

@@ -1,5 +1,6 @@
 """Model files from a hub: only the allowed ones, at the pinned revision, or a clear refusal."""
 
+import json
 import logging
 import shutil
 import threading
@@ -14,7 +15,7 @@ from service.errors import HashMismatch, HubUnavailable, ModelNotFound, ModelRej
 from service.pipelines.model_intake import REQUIRED_FILES, is_allowed
 
 if TYPE_CHECKING:
-    from huggingface_hub.hf_api import RepoSibling
+    from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all."""
@@ -53,14 +54,7 @@ def fetch_from_hub(
 
 
 def _list_files(record: ModelRecord, endpoint: str | None) -> "list[RepoSibling]":
-    from huggingface_hub import HfApi
-
-    model = HfApi(endpoint=endpoint, token=False).model_info(
-        record.hub_id,
-        revision=record.revision,
-        files_metadata=True,
-        timeout=_REQUEST_TIMEOUT_S,
-    )
+    model = _describe(record, endpoint)
     if model.sha != record.revision:
         raise ModelRejected(
             f"{record.id}: asked for revision {record.revision}, the hub answered for {model.sha}."
@@ -76,6 +70,21 @@ def _list_files(record: ModelRecord, endpoint: str | None) -> "list[RepoSibling]
     for file in wanted:
         _check_announced(record, file)
     return sorted(wanted, key=lambda file: file.size or 0)
+
+
+def _describe(record: ModelRecord, endpoint: str | None) -> "ModelInfo":
+    from huggingface_hub import HfApi
+
+    try:
+        return HfApi(endpoint=endpoint, token=False).model_info(
+            record.hub_id,
+            revision=record.revision,
+            files_metadata=True,
+            timeout=_REQUEST_TIMEOUT_S,
+        )
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        # A proxy's or a hotel's page, with status 200.
+        raise HubUnavailable("what answered is no hub.", _HINT) from error
 
 
 def _check_announced(record: ModelRecord, file: "RepoSibling") -> None:
@@ -209,10 +218,11 @@ def _hub_errors_named(record: ModelRecord) -> Iterator[None]:
             f"the hub has no {record.hub_id} at revision {record.revision}, or does not show it.",
             "Check the record in models/registry.toml, or use another hub (HF_ENDPOINT).",
         ) from error
+    except errors.RemoteEntryNotFoundError as error:
+        raise ModelRejected(f"{record.id}: the hub lists a file that it has not.") from error
     except errors.HfHubHTTPError as error:
+        # Also a 404 without the header by which a hub says what is missing.
         status = error.response.status_code
-        if status == 404:
-            raise ModelRejected(f"{record.id}: the hub lists a file that it has not.") from error
         raise HubUnavailable(f"the hub answered with status {status}.", _HINT) from error
     except (httpx2.HTTPError, errors.LocalEntryNotFoundError, ConnectionError) as error:
         reason = type(error.__cause__ or error).__name__

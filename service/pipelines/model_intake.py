@@ -100,16 +100,12 @@ def admit(folder: Path) -> None:
 
 def find_violations(folder: Path) -> Iterator[Violation]:
     """Yield what is wrong with a model folder, by file name, without loading any of it."""
-    names = []
-    for name, reason in _walk(folder, PurePosixPath()):
-        if reason:
-            yield Violation(name, reason)
-        else:
-            names.append(name)
-    for name in sorted(REQUIRED_FILES - set(names)):
+    entries = dict(_walk(folder, PurePosixPath()))
+    for name in sorted(REQUIRED_FILES - entries.keys()):
         yield Violation(name, "is missing")
-    for name in sorted(names):
-        reason = _fault(folder / name, name)
+    for name, refused in sorted(entries.items()):
+        # What is refused by its name or kind is never opened.
+        reason = refused or _fault(folder / name, name)
         if reason:
             yield Violation(name, reason)
 
@@ -148,7 +144,7 @@ def _fault(path: Path, name: str) -> str:
     if not name.endswith(".json"):
         return ""
     try:
-        content: _Json = json.loads(path.read_bytes())
+        content = _parse(path.read_bytes())
     except (ValueError, RecursionError):
         return "is not JSON"
     hook = _code_hook(content)
@@ -157,6 +153,19 @@ def _fault(path: Path, name: str) -> str:
     if name == "modules.json":
         return _modules_fault(content)
     return "" if isinstance(content, dict) else "is not a JSON object"
+
+
+def _parse(content: bytes) -> _Json:
+    """Parse UTF-8 JSON, refusing what two parsers may read in two ways: a key given twice."""
+
+    def unique(pairs: "list[tuple[str, _Json]]") -> "dict[str, _Json]":
+        keys = dict(pairs)
+        if len(keys) != len(pairs):
+            raise ValueError("a key is given twice")
+        return keys
+
+    parsed: _Json = json.loads(content.decode("utf-8"), object_pairs_hook=unique)
+    return parsed
 
 
 def _code_hook(content: _Json) -> str:
@@ -184,9 +193,9 @@ def _modules_fault(content: _Json) -> str:
     for module in content:
         if not isinstance(module, dict) or not module.keys() <= _MODULE_KEYS:
             return "has a module with unknown keys"
-        if module.get("type") not in _MODULES:
+        if str(module.get("type")) not in _MODULES:
             return f"names the module type {module.get('type')!r}, which is not built in"
-        if module.get("path") not in {"", *_FOLDERS}:
+        if str(module.get("path")) not in {"", *_FOLDERS}:
             return f"names the module path {module.get('path')!r}"
     return ""
 
@@ -204,7 +213,7 @@ def _safetensors_fault(path: Path) -> str:
     if len(header) < length:
         return "ends inside its header"
     try:
-        tensors: _Json = json.loads(header)
+        tensors = _parse(header)
     except (ValueError, RecursionError):
         return "has a header that is not JSON"
     if not isinstance(tensors, dict):

@@ -142,10 +142,10 @@ function showHeading(answer) {
   const isLost = answer?.source === "fallback" && view.view !== "home";
   const [title, subtitle] = {
     home: topic
-      ? [topic, "Newest first. Open a pin to see its neighbours."]
-      : ["Start anywhere", `${count} pins, newest first. Open one to see its neighbours, or collect a few and the page follows your taste.`],
+      ? [topic, "Latest first. Open a pin to see its neighbours."]
+      : ["Start anywhere", `${count} pins, latest first. Open one to see its neighbours, or collect a few and the page follows your taste.`],
     search: [view.q, topic ? `by meaning, in ${topic}` : "by meaning, not by letters"],
-    pin: isLost ? ["This pin is not in the index", "It may have been removed. Here are the newest instead."] : ["More like this", topic && `in ${topic}`],
+    pin: isLost ? ["This pin is not in the index", "It may have been removed. Here are the latest instead."] : ["More like this", topic && `in ${topic}`],
     board: view.board.length
       ? ["Ideas for your board", [view.q && `steered by "${view.q}"`, topic && `in ${topic}`].filter(Boolean).join(", ")]
       : [view.q || "Your board is empty", view.q ? "" : `Collect up to ${BOARD_MAX} pins with the plus sign and ideas for all of them together appear here.`],
@@ -162,7 +162,7 @@ function showHeading(answer) {
 }
 
 const DEGRADED = {
-  no_known_seed: "None of the chosen pins is in this index, so these are simply the newest.",
+  no_known_seed: "None of the chosen pins is in this index, so these are simply the latest.",
   filter_matches_nothing: "No pin in the index passes this filter.",
 };
 
@@ -346,16 +346,23 @@ function showTopics() {
     const link = markLanguage(element("a", { class: "topic", "data-value": value }, label), label);
     return value ? paint(link, value) : link;
   };
-  const sorted = [...top].map(([value]) => String(value)).sort((a, b) => a.localeCompare(b));
+  const sorted = top.map(([value]) => String(value)).filter((value) => value.trim() !== "")
+    .sort((a, b) => a.localeCompare(b));
   $("topic-row").replaceChildren(chip("", "Everything"), ...sorted.map((value) => chip(value, humanise(value))));
   $("topics").hidden = top.length === 0;
   $("topics").setAttribute("aria-label", filterKey ? humanise(filterKey) : "Categories");
-  $("topic-more").textContent = `All ${top.length}`;
+  const label = `All ${sorted.length}`;
+  $("topic-more").textContent = label;
   $("topic-more").addEventListener("click", (event) => {
     const isOpen = $("topics").classList.toggle("open");
     event.target.setAttribute("aria-expanded", String(isOpen));
-    event.target.textContent = isOpen ? "Fewer" : `All ${top.length}`;
+    event.target.textContent = isOpen ? "Fewer" : label;
   });
+  const row = $("topic-row");
+  new ResizeObserver(() => {
+    const fits = !$("topics").classList.contains("open") && row.scrollWidth <= row.clientWidth;
+    $("topics").classList.toggle("fits", fits);
+  }).observe(row);
 }
 
 function showBoard() {

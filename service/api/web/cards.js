@@ -143,6 +143,12 @@ export function explain(made, { seeds, common }, hueOf) {
   );
 }
 
+function factText(key, value) {
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value === "number" && /price|cost/i.test(key)) return value.toFixed(2);
+  return String(value);
+}
+
 /** The large sheet of one pin. */
 export function sheet(item, { filterKey, board, onBack }) {
   const style = look(item, filterKey);
@@ -165,7 +171,7 @@ export function sheet(item, { filterKey, board, onBack }) {
   const facts = factsOf(item, filterKey).slice(0, 8).map(([key, value]) =>
     element("div", {},
       element("dt", {}, humanise(key)),
-      words("dd", "", typeof value === "boolean" ? (value ? "yes" : "no") : String(value))));
+      words("dd", "", factText(key, value))));
   const made = element("article", { class: "sheet-of-pin" },
     element("button", { type: "button", class: "round back", "aria-label": "Back", title: "Back", onclick: onBack }, icon("back")),
     picture(item, { ...style, ratio: 1 }),

@@ -24,6 +24,9 @@ export function dice(seed) {
 
 // First match wins. Hues are OKLCH degrees.
 const MEANINGS = [
+  [/japan|日本/i, 18, ["hills", "scallops"]],
+  [/hik|camp|travel|mountain|outdoor|旅|山|landscape/i, 178, ["hills", "contours"]],
+  [/paint|draw|\barts?\b|画/i, 252, ["contours", "petals"]],
   [/vegetable|蔬|seed/i, 122, ["rows", "leaves"]],
   [/houseplant|indoor plant|绿植/i, 158, ["leaves", "arches"]],
   [/garden|balcony|plant|herb|园|花/i, 140, ["leaves", "petals"]],
@@ -33,20 +36,17 @@ const MEANINGS = [
   [/preserv|pickl|jam|soup|汤|condiment/i, 30, ["stack", "cups"]],
   [/chin|中国|中式|meat|荤|肉|aquatic|水产/i, 33, ["scallops", "plates"]],
   [/street|dinner|cook|food|recipe|meal|菜|食/i, 50, ["plates", "scatter"]],
-  [/japan|日本/i, 18, ["hills", "scallops"]],
   [/bath|skin|water|sea|浴|海/i, 212, ["waves", "stack"]],
   [/bedroom|sleep|night|卧/i, 285, ["arches", "orbit"]],
-  [/kitchen|living|home|interior|room|furniture|家|室|wood|diy/i, 92, ["frames", "arches"]],
   [/office|desk|work|办公/i, 235, ["frames", "tiles"]],
   [/wedding|bride|romance|婚|jewel|首饰/i, 5, ["petals", "arches"]],
   [/nail|hair|beauty|makeup|美|发/i, 338, ["waves", "stack"]],
   [/knit|crochet|textile|fashion|wardrobe|衣|织/i, 305, ["weave", "waves"]],
-  [/hik|camp|travel|mountain|outdoor|旅|山|landscape/i, 178, ["hills", "contours"]],
   [/cycl|bike|car\b|sport|run|骑/i, 198, ["orbit", "hills"]],
   [/kid|child|family|toy|孩|童|comedy|喜剧/i, 84, ["scatter", "tiles"]],
-  [/paint|draw|art|colour|画|watercolou?r/i, 252, ["contours", "petals"]],
   [/letter|calligra|typograph|书法|字/i, 268, ["rows", "tiles"]],
   [/photo|film|camera|摄影|sci-fi|science/i, 225, ["orbit", "frames"]],
+  [/kitchen|living|home|interior|room|furniture|家|室|wood|diy/i, 92, ["frames", "arches"]],
 ];
 const PATTERNS = [
   "leaves", "petals", "cups", "plates", "stack", "scallops", "scatter", "hills", "waves",

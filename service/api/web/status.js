@@ -6,7 +6,7 @@ const TIERS = { miss: "computed now", local: "from memory", redis: "from Redis" 
 const SOURCES = {
   similar: "neighbours of the pins you chose",
   search: "neighbours of your words",
-  fallback: "nothing to go by, so the newest first",
+  fallback: "nothing to go by, so the latest first",
 };
 
 export const milliseconds = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;

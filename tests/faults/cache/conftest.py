@@ -1,4 +1,4 @@
-"""A real redis-server, a proxy in front of it that misbehaves on request, and a scripted server."""
+"""A real redis-server, and a proxy in front of it that misbehaves on request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -81,12 +81,20 @@ class RedisServer:
             reply: object = client.execute_command(*arguments)
         return reply
 
-    def clients(self) -> list[str]:
-        """The lines of CLIENT LIST that are connections of the service."""
-        with redis.Redis(
-            host="127.0.0.1", port=self.port, socket_timeout=5, client_name="test"
-        ) as client:
-            return [line["name"] for line in client.client_list() if line["name"] != "test"]
+    def clients(self, at_most: int) -> list[str]:
+        """The names of the service's connections, once no more than that many are left.
+
+        The server notices a closed connection a moment later, so this waits up to 5 s.
+        """
+        deadline = time.monotonic() + 5
+        while True:
+            with redis.Redis(
+                host="127.0.0.1", port=self.port, socket_timeout=5, client_name="test"
+            ) as client:
+                names = [line["name"] for line in client.client_list() if line["name"] != "test"]
+            if len(names) <= at_most or time.monotonic() > deadline:
+                return names
+            time.sleep(0.01)
 
 
 class FaultProxy:
@@ -190,30 +198,6 @@ class FaultProxy:
             await writer.drain()
 
 
-class ScriptedServer:
-    """Answers every command with the same bytes, whatever was asked."""
-
-    def __init__(self, reply: bytes) -> None:
-        self.reply = reply
-        self.port = 0
-        self._server: asyncio.Server | None = None
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def close(self) -> None:
-        assert self._server is not None
-        self._server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while await reader.read(65536):
-                writer.write(self.reply)
-                await writer.drain()
-        writer.close()
-
-
 OpenCache: TypeAlias = Callable[..., RedisCache]
 
 
@@ -258,21 +242,6 @@ async def proxy(server: RedisServer) -> AsyncIterator[FaultProxy]:
     await proxy.open()
     yield proxy
     await proxy.close()
-
-
-@pytest.fixture
-async def scripted_url() -> AsyncIterator[Callable[[bytes], Awaitable[str]]]:
-    """Starts a server that gives one reply to everything, and returns its URL."""
-    opened: list[ScriptedServer] = []
-
-    async def open_one(reply: bytes) -> str:
-        opened.append(ScriptedServer(reply))
-        await opened[-1].open()
-        return f"redis://127.0.0.1:{opened[-1].port}/0"
-
-    yield open_one
-    for scripted in opened:
-        await scripted.close()
 
 
 @pytest.fixture

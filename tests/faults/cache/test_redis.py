@@ -1,21 +1,18 @@
-"""RedisCache against a real redis-server that is well, full, read-only or holds bad values."""
+"""RedisCache against a real redis-server that is well, holds bad values, or is asked by many at once."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 from service.cache.breaker import Breaker
 from service.cache.connections import RedisLimits
-from service.cache.failures import Failure
 from service.cache.frame import seal
 from service.cache.keys import cache_key
-from service.cache.redis import Lookup
+from service.cache.redis import Lookup, RedisCache
 
 if TYPE_CHECKING:
     from tests.faults.cache.conftest import FaultProxy, OpenCache, RedisServer
@@ -40,6 +37,18 @@ async def test_stored_value_is_read_by_another_process(
 ) -> None:
     assert await open_cache(server.url).put(KEY, b"\x00value\r\n") is None
     assert await open_cache(server.url).get(KEY) == Lookup(b"\x00value\r\n", None)
+
+
+async def test_cache_connects_at_first_use_and_leaves_nothing_open(server: RedisServer) -> None:
+    cache = RedisCache.open(server.url, ttl_s=60)
+    assert server.clients(at_most=0) == []
+    # With production's limits a busy machine may miss a few times.
+    for _ in range(100):
+        if await cache.put(KEY, b"value") is None:
+            break
+    assert cache.stats.writes == 1
+    await cache.aclose()
+    assert server.clients(at_most=0) == []
 
 
 async def test_unknown_key_is_a_miss_and_no_failure(
@@ -76,7 +85,7 @@ async def test_expired_value_is_a_miss(server: RedisServer, open_cache: OpenCach
 
 async def test_connections_carry_our_name(server: RedisServer, open_cache: OpenCache) -> None:
     await open_cache(server.url).get(KEY)
-    assert server.clients() == ["magpie"]
+    assert server.clients(at_most=1) == ["magpie"]
 
 
 async def test_ping_says_what_is_wrong(own_server: RedisServer, open_cache: OpenCache) -> None:
@@ -119,6 +128,28 @@ async def test_flipped_bit_in_a_stored_value_is_a_miss_and_removed(
     assert server.command("EXISTS", KEY) == 0
 
 
+async def test_connection_that_brought_a_bad_value_is_not_used_again(
+    server: RedisServer, proxy: FaultProxy, open_cache: OpenCache
+) -> None:
+    """Its replies may be shifted by one; every later value would be bad too."""
+    cache = open_cache(proxy.url)
+    await cache.get(cache_key("good"))
+    server.command("SET", KEY, "plain")
+    await cache.get(KEY)
+    assert proxy.connects == 1
+    await cache.get(cache_key("good"))
+    assert proxy.connects == 2
+
+
+async def test_write_that_is_not_confirmed_counts_as_not_done(
+    proxy: FaultProxy, open_cache: OpenCache
+) -> None:
+    await proxy.set_mode("corrupt", after_bytes=len(b"+OK\r\n") + 1)
+    cache = open_cache(proxy.url)
+    assert await cache.put(KEY, b"value") == "corrupt"
+    assert cache.stats.writes == 0
+
+
 async def test_hostile_fifty_megabytes_never_cross_the_wire(
     server: RedisServer, proxy: FaultProxy, open_cache: OpenCache
 ) -> None:
@@ -147,95 +178,6 @@ async def test_wrong_type_at_the_key_is_a_miss_and_healed_by_the_next_write(
     assert await cache.get(KEY) == Lookup(b"value", None)
 
 
-# A server that refuses.
-
-
-async def test_full_memory_refuses_writes_and_still_serves_reads(
-    own_server: RedisServer, open_cache: OpenCache, caplog: pytest.LogCaptureFixture
-) -> None:
-    cache = open_cache(own_server.url)
-    await cache.put(KEY, b"value")
-    own_server.command("CONFIG", "SET", "maxmemory", "1")
-    with caplog.at_level(logging.INFO):
-        for _ in range(20):
-            assert await cache.put(cache_key("new"), b"new") == "oom"
-    assert await cache.get(KEY) == Lookup(b"value", None)
-    assert (cache.breaker_state, cache.stats.failures) == ("closed", {"oom": 20})
-    assert len(caplog.records) == 1
-
-
-async def test_read_only_replica_refuses_writes_and_still_serves_reads(
-    own_server: RedisServer, open_cache: OpenCache
-) -> None:
-    cache = open_cache(own_server.url)
-    await cache.put(KEY, b"value")
-    own_server.command("REPLICAOF", "127.0.0.1", "1")
-    assert await cache.put(KEY, b"new") == "readonly"
-    assert await cache.get(KEY) == Lookup(b"value", None)
-
-
-async def test_missing_password_is_a_miss(own_server: RedisServer, open_cache: OpenCache) -> None:
-    own_server.command("CONFIG", "SET", "requirepass", "word")
-    assert await open_cache(own_server.url).get(KEY) == Lookup(None, "auth")
-    with_password = own_server.url.replace("redis://", "redis://:word@")
-    assert await open_cache(with_password).get(KEY) == Lookup(None, None)
-    wrong = own_server.url.replace("redis://", "redis://:wrong@")
-    assert await open_cache(wrong).get(KEY) == Lookup(None, "auth")
-
-
-async def test_user_with_four_commands_on_our_keys_is_enough(
-    own_server: RedisServer, open_cache: OpenCache
-) -> None:
-    own_server.command(
-        "ACL", "SETUSER", "magpie", "on", ">word", "~magpie:*", "-@all",
-        "+getrange", "+set", "+unlink", "+ping", "+client|setname",
-    )  # fmt: skip
-    cache = open_cache(own_server.url.replace("redis://", "redis://magpie:word@"))
-    assert await cache.put(KEY, b"value") is None
-    assert await cache.get(KEY) == Lookup(b"value", None)
-    own_server.command("SET", KEY, "plain")
-    assert await cache.get(KEY) == Lookup(None, "corrupt")
-    assert await cache.ping() is None
-    assert await cache.get(b"foreign:key") == Lookup(None, "auth")
-
-
-@pytest.mark.parametrize(
-    ("reply", "failure"),
-    [
-        (b"-LOADING Redis is loading the dataset in memory\r\n", "loading"),
-        (b"-NOAUTH Authentication required.\r\n", "auth"),
-        (b"-READONLY You can't write against a read only replica.\r\n", "readonly"),
-        (b"-MISCONF Errors writing to disk\r\n", "other"),
-        (b"-CLUSTERDOWN Hash slot not served\r\n", "other"),
-        (b"-MOVED 1234 127.0.0.1:7001\r\n", "other"),
-        (b"-ERR max number of clients reached\r\n", "connect"),
-        (b"!garbage\r\n", "other"),
-    ],
-)
-async def test_every_refusal_is_a_miss_with_its_reason(
-    scripted_url: Callable[[bytes], Awaitable[str]],
-    open_cache: OpenCache,
-    reply: bytes,
-    failure: Failure,
-) -> None:
-    cache = open_cache(await scripted_url(reply))
-    assert await cache.get(KEY) == Lookup(None, failure)
-    assert await cache.put(KEY, b"value") == failure
-
-
-@pytest.mark.parametrize(
-    "reply", [b"+OK\r\n", b"$5\r\nvalue\r\n", b":5\r\n", b"$-1\r\n", b"*0\r\n"]
-)
-async def test_server_that_says_one_thing_to_everything_gives_no_value(
-    scripted_url: Callable[[bytes], Awaitable[str]], open_cache: OpenCache, reply: bytes
-) -> None:
-    cache = open_cache(await scripted_url(reply))
-    for _ in range(3):
-        found = await cache.get(KEY)
-        assert found.value is None
-        assert found.failure is not None
-
-
 # Many callers, and callers that leave.
 
 
@@ -253,7 +195,7 @@ async def test_two_hundred_callers_on_a_pool_of_five_get_their_value_or_a_miss(
     assert any(lookup.value for lookup in found)
     assert cache.breaker_state == "closed"
     await writer.aclose()
-    assert len(server.clients()) <= 5
+    assert len(server.clients(at_most=5)) <= 5
     for key in keys[:20]:
         assert await cache.get(key) == Lookup(b"value of " + key)
 
@@ -305,4 +247,4 @@ async def test_callers_that_leave_mid_command_never_shift_replies(
         assert await cache.get(key) == Lookup(b"value of " + key)
     assert cache.stats.busy_connections == 0
     assert cache.stats.idle_connections <= 4
-    assert len(server.clients()) <= 4
+    assert len(server.clients(at_most=4)) <= 4

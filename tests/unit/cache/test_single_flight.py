@@ -92,7 +92,7 @@ async def test_cancelled_leader_hands_over_to_one_follower() -> None:
     await settle()
     assert (work.calls, work.running) == (2, 1)
     work.gate.set()
-    assert set(await asyncio.gather(*followers)) == {b"value 2"}
+    assert set(await asyncio.wait_for(asyncio.gather(*followers), 5)) == {b"value 2"}
     assert leader.cancelled()
 
 
@@ -106,7 +106,7 @@ async def test_lead_is_passed_on_by_a_follower_cancelled_as_it_gets_it() -> None
     second.cancel()
     await settle()
     work.gate.set()
-    assert await third == b"value 2"
+    assert await asyncio.wait_for(third, 5) == b"value 2"
     assert first.cancelled()
     assert second.cancelled()
     assert flights.keys_in_flight == 0

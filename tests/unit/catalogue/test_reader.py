@@ -1,11 +1,15 @@
 """Whole files: rejects, thresholds, formats."""
 
+import contextlib
 import gzip
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from service.artifacts import sha256_file
 from service.catalogue.reader import ColumnMap, read_catalogue, read_items
@@ -125,6 +129,26 @@ def test_damaged_gzip_is_refused(
 ) -> None:
     with pytest.raises(InvalidCatalogue, match="cannot be read"):
         list(read_items(write_file(name, content), columns))
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(["x.jsonl", "x.jsonl.gz", "x.csv", "x.tsv", "x.parquet"]),
+    st.sampled_from([b"", b"id,title\n", b"id\ttitle\n", b'{"id":1,"title":"A"}\n', b"PAR1"]),
+    st.lists(st.binary() | st.sampled_from([b'"', b"\n", b"\r", b",", b"\t", b"{", b"a,A\n"])),
+)
+def test_any_bytes_give_items_rejects_or_a_refusal(
+    name: str, start: bytes, rest: list[bytes]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        path.write_bytes(start + b"".join(rest))
+        rejects = Path(folder, "rejects.jsonl")
+        columns = ColumnMap("id", TextTemplate("{title}"))
+        with contextlib.suppress(InvalidCatalogue):
+            catalogue = read_catalogue(path, columns, rejects_path=rejects, max_reject_share=1.0)
+            written = rejects.read_bytes().splitlines() if rejects.exists() else []
+            assert len(written) == catalogue.rejects
 
 
 def test_progress_counts_rows(write_file: WriteFile, columns: ColumnMap) -> None:

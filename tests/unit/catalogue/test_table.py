@@ -24,8 +24,9 @@ _VALUES = (
     | st.lists(_TEXT)
 )
 _ITEMS = st.lists(
-    st.builds(Item, _TEXT.map(ItemId), _TEXT, st.dictionaries(_TEXT, _VALUES)),
+    st.builds(Item, _TEXT.map(ItemId), _TEXT, st.dictionaries(_TEXT, _VALUES, max_size=4)),
     min_size=1,
+    max_size=5,
     unique_by=lambda item: item.id,
 )
 
@@ -162,6 +163,24 @@ def test_each_missing_or_cut_file_is_noticed_at_opening(folder: Path) -> None:
 )
 def test_listing_that_does_not_describe_columns_is_noticed(folder: Path, listing: bytes) -> None:
     (folder / "columns.json").write_bytes(listing)
+    with pytest.raises(CorruptArtifact):
+        ItemTable.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("columns/0000.indptr.npy", np.array([0, 2, 4])),
+        ("columns/0000.hashes.npy", np.array([1], np.uint64)),
+        ("columns/0001.numbers.npy", np.array([1.0, 2.0])),
+        ("ids.rows.npy", np.array([0, 1])),
+        ("items.offsets.npy", np.array([0, 10])),
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_noticed(
+    folder: Path, name: str, array: np.typing.NDArray[np.generic]
+) -> None:
+    np.save(folder / name, array)
     with pytest.raises(CorruptArtifact):
         ItemTable.open(folder)
 

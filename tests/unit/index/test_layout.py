@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -33,13 +35,14 @@ def test_absent_version_is_not_found(tmp_path: Path, version: str) -> None:
         layout.version_folder(tmp_path, "pins", version)
 
 
-def test_second_build_or_publisher_is_turned_away(tmp_path: Path) -> None:
-    for only_one in (layout.building, layout.publishing):
-        with only_one(tmp_path):
-            with pytest.raises(PublishConflict, match="another"), only_one(tmp_path):
-                pytest.fail("two at once")
-        with only_one(tmp_path):
-            pass
+@pytest.mark.parametrize("only_one", [layout.building, layout.publishing])
+def test_second_build_or_publisher_is_turned_away(
+    tmp_path: Path, only_one: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    with only_one(tmp_path), pytest.raises(PublishConflict, match="another"), only_one(tmp_path):
+        pytest.fail("two at once")
+    with only_one(tmp_path):
+        pass
 
 
 def test_publisher_sweeps_up_after_a_crashed_build_only(tmp_path: Path) -> None:

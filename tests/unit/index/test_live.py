@@ -62,7 +62,9 @@ def test_start_without_a_published_version_says_what_to_run(
     write_version: WriteVersion, indexes: Path, models: Models
 ) -> None:
     write_version()
-    with pytest.raises(VersionNotFound, match="Run: magpie index build.*magpie index publish pins"):
+    with pytest.raises(
+        VersionNotFound, match=r"Run: magpie index build.*magpie index publish pins"
+    ):
         Live(indexes, "pins", models.open)
 
 

