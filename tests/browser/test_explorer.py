@@ -113,7 +113,8 @@ def test_category_filters_every_list(visit: "Visit") -> None:
     assert set(page.locator(".card .topic-of").all_inner_texts()) == {"Baking"}
 
 
-def test_diversity_changes_the_list_and_the_address(visit: "Visit") -> None:
+def test_diversity_changes_the_list_and_the_address(visit_as: "Callable[..., Visit]") -> None:
+    visit = visit_as(reduced_motion="no-preference")  # cards glide to their new places
     page = visit.open("#q=coffee&diversity=0")
     before = visit.ids()
     query = visit.after(lambda: page.locator("#diversity").fill("0.9"))

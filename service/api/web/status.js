@@ -26,7 +26,7 @@ export function showStatus(line, list, info, answer) {
   const rows = [
     ["Index", answer?.index ?? info.index.name],
     ["Holds", `${info.index.items.toLocaleString("en")} items, ${info.index.dim} dimensions, ${info.index.type}`],
-    ["Recall@10", typeof info.index.recall_at_10 === "number" ? `${info.index.recall_at_10} against exact search` : null],
+    ["Recall@10", typeof info.index.recall_at_10 === "number" ? `${info.index.recall_at_10.toFixed(3)} against exact search` : null],
     ["Model", `${answer?.model ?? info.model.name}${info.model.stand_in ? ` (${standIn(info)})` : ""}`],
     ["List", answer ? SOURCES[answer.source] ?? answer.source : null],
     ["Server time", stages.join(", ") || null],

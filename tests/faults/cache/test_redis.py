@@ -1,4 +1,4 @@
-"""RedisCache against a real redis-server that is well, holds bad values, or is asked by many at once."""
+"""RedisCache against a real redis-server: well, with bad values, and with many callers at once."""
 
 from __future__ import annotations
 
