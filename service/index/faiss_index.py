@@ -100,7 +100,7 @@ class FaissIndex:
         if survivors is not None and len(survivors) <= EXACT_SURVIVORS:
             return self._among(survivors, query, k)
         count = self.size if survivors is None else len(survivors)
-        candidates = self._candidates(query, min(k + _SPARE, count), count, allowed)
+        candidates = self._candidates(query, k, count, allowed)
         if allowed is not None:
             # FAISS has returned ids that its selector forbids (issue 5504): look again.
             candidates = candidates[allowed[candidates]]
@@ -109,8 +109,8 @@ class FaissIndex:
             return self._among(np.arange(self.size) if survivors is None else survivors, query, k)
         return self._among(candidates, query, k)
 
-    def _candidates(self, query: Vector, wanted: int, count: int, allowed: Mask | None) -> Rows:
-        """Ask FAISS; returns distinct rows in no particular order, without the -1 it pads with."""
+    def _candidates(self, query: Vector, k: int, count: int, allowed: Mask | None) -> Rows:
+        """Ask FAISS for a few more than k of `count` allowed rows; returns them ascending."""
         selector = (
             None
             if allowed is None
@@ -120,10 +120,12 @@ class FaissIndex:
             parameters = faiss.SearchParameters(sel=selector)
         else:
             # Of the rows that a walk meets, only this share may be kept.
-            effort = self._ef_search.at(wanted) * self.size // count
+            effort = self._ef_search.at(k) * self.size // count
             parameters = faiss.SearchParametersHNSW(efSearch=min(effort, _EF_MAX), sel=selector)
+        wanted = min(k + _SPARE, count)
         _, rows = self._index.search(query[np.newaxis, :], wanted, params=parameters)
         found: Rows = np.unique(rows[0])
+        # FAISS pads what it did not find with -1.
         return found[found >= 0]
 
     def _among(self, rows: Rows, query: Vector, k: int) -> tuple[Rows, Vector]:

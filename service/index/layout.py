@@ -80,7 +80,7 @@ def building(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def publishing(folder: Path) -> Iterator[None]:
-    """Be the only one who moves the pointer of a catalogue; also sweeps up crashed builds.
+    """Be the only one who moves the pointer of a catalogue; what crashes left is removed.
 
     Raises:
         PublishConflict: another publisher is at work.
@@ -89,6 +89,8 @@ def publishing(folder: Path) -> Iterator[None]:
         # A build that is alive holds its lock: then there is nothing to sweep up yet.
         with suppress(PublishConflict), building(folder):
             pass
+        for pointer in folder.glob(f".{CURRENT}.*.tmp"):
+            pointer.unlink(missing_ok=True)
         yield
 
 

@@ -95,7 +95,7 @@ def current_version(indexes: Path, catalogue: str) -> str:
     if version is None:
         raise VersionNotFound(
             f"no version of {catalogue} is published.",
-            f"Run: magpie index build, then: magpie index publish {catalogue}",
+            f"Run: magpie index build FILE --name {catalogue}; magpie index publish {catalogue}",
         )
     return version
 
@@ -155,7 +155,9 @@ def _served_before(folder: Path, current: str | None) -> str:
 def _newest(indexes: Path, catalogue: str) -> str:
     names = _names(catalogue_folder(indexes, catalogue))
     if not names:
-        raise VersionNotFound(f"{catalogue} has no versions.", "Run: magpie index build")
+        raise VersionNotFound(
+            f"{catalogue} has no versions.", f"Run: magpie index build FILE --name {catalogue}"
+        )
     return names[-1]
 
 

@@ -45,6 +45,12 @@ def test_second_build_or_publisher_is_turned_away(
         pass
 
 
+def test_publisher_sweeps_up_after_a_crashed_publisher(tmp_path: Path) -> None:
+    (tmp_path / ".CURRENT.0badcafe.tmp").touch()
+    with layout.publishing(tmp_path):
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".build.lock", ".publish.lock"]
+
+
 def test_publisher_sweeps_up_after_a_crashed_build_only(tmp_path: Path) -> None:
     (tmp_path / ".staging-x").mkdir()
     with layout.building(tmp_path):

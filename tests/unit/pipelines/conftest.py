@@ -27,7 +27,7 @@ class LocalHub:
 
     `files` are listed and served, those in `lost` only listed; `announced` replaces sizes in
     the listing; `status` answers every request with that and `page`; `sha` is the commit that
-    the listing claims to be.
+    the listing claims to be; `breaks_off` keeps back the last byte of every large file.
     """
 
     url: str = ""
@@ -35,6 +35,7 @@ class LocalHub:
     sha: str = COMMIT
     status: int = 0
     page: bytes = b""
+    breaks_off: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
     announced: dict[str, int] = field(default_factory=dict)
@@ -115,7 +116,10 @@ def _routes(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            if with_body:
+            if with_body and hub.breaks_off and is_large(content):
+                self.wfile.write(content[:-1])
+                self.close_connection = True
+            elif with_body:
                 self.wfile.write(content)
 
     return Routes

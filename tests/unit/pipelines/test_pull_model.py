@@ -129,6 +129,25 @@ def test_a_truncated_file_is_refused(
     assert _leaves_nothing(tmp_path, record)
 
 
+@pytest.mark.parametrize(
+    ("chunk_bytes", "complaint"), [(1 << 10, "starting over"), (1 << 20, "RemoteProtocolError")]
+)
+def test_a_hub_that_always_breaks_off_is_given_up(
+    hub: "LocalHub",
+    record: ModelRecord,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    chunk_bytes: int,
+    complaint: str,
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", chunk_bytes)
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
+    hub.breaks_off = True
+    with pytest.raises(HubUnavailable, match=complaint):
+        _pull(record, tmp_path, hub)
+    assert _leaves_nothing(tmp_path, record)
+
+
 def test_a_pinned_file_that_is_gone_is_named(
     hub: "LocalHub", record: ModelRecord, tmp_path: Path
 ) -> None:
