@@ -1,8 +1,10 @@
 // Pictures for pins that have none: quiet geometric prints, the same for the same pin every time.
 
 import { dice, hash } from "./hues.js";
-import { PRINTS } from "./prints.js";
+import * as patterns from "./patterns.js";
+import * as scenes from "./scenes.js";
 
+const PRINTS = { ...scenes, ...patterns };
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 300;
 
