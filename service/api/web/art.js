@@ -11,8 +11,8 @@ const WIDTH = 300;
 /**
  * Draw the print of a pin.
  *
- * `ratio` is height over width. Colours are classes f1…f5 (fill) and s1…s5 (stroke), so that the
- * style sheet decides what they are in light and in dark.
+ * `ratio` is height over width. Colours are classes, f1 to f6 for fills and s2 to s6 for strokes,
+ * so that the style sheet decides what they are in light and in dark.
  */
 export function print({ seed, pattern, ratio }) {
   const height = Math.round(WIDTH * ratio);
@@ -40,7 +40,8 @@ export function print({ seed, pattern, ratio }) {
 function shape(name, attributes) {
   const element = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) {
-    element.setAttribute(key, typeof value === "number" ? String(Math.round(value * 10) / 10) : value);
+    const text = typeof value === "number" ? Math.round(value * 10) / 10 : value;
+    element.setAttribute(key, String(text));
   }
   return element;
 }

@@ -55,15 +55,16 @@ function picture(item, { pattern, ratio }) {
   return frame;
 }
 
-const words = (name, className, text) => markLanguage(element(name, { class: className }, text), text);
+const words = (name, className, text) =>
+  markLanguage(element(name, { class: className }, text), text);
 
-/** Build a card. `actions` = {board, onLess}; `filterKey` names the theme's attribute. */
+/** Build a card. `filterKey` names the theme's attribute, `keep` goes into its address. */
 export function card(item, { filterKey, board, onLess, keep }) {
   const style = look(item, filterKey);
   const title = titleOf(item);
   const description = descriptionOf(item);
   const isPoster = style.isPoster && !imageOf(item);
-  const link = element("a", { class: "card-link", href: format({ pin: item.id, ...keep() }) });
+  const link = element("a", { class: "card-link", href: format({ pin: item.id, ...keep }) });
   if (isPoster) {
     link.append(
       element("div", { class: "sheet" },
@@ -76,14 +77,18 @@ export function card(item, { filterKey, board, onLess, keep }) {
     link.append(picture(item, style), words("h3", "card-title", title));
   }
   const topics = valuesOf(item, filterKey).map(humanise).slice(0, 2).join(", ");
-  const made = element("article", { class: `card ${isPoster ? "poster" : "plate"}`, role: "listitem" },
+  const shape = isPoster ? "poster" : "plate";
+  const made = element("article", { class: `card ${shape}`, role: "listitem" },
     link,
     element("div", { class: "card-foot" },
       words("p", "topic-of", topics),
-      onLess && element("button",
-        { type: "button", class: "sign less", title: "Less like this", "aria-label": `Less like this: ${title}`, onclick: () => onLess(item) },
-        icon("less"),
-      ),
+      onLess && element("button", {
+        type: "button",
+        class: "sign less",
+        title: "Less like this",
+        "aria-label": `Less like this: ${title}`,
+        onclick: () => onLess(item),
+      }, icon("less")),
       collectButton(item, board, "sign"),
     ),
     element("div", { class: "reason" }),
@@ -125,11 +130,12 @@ export function explain(made, { seeds, common }, hueOf) {
     else part.style.setProperty("--h", String(hueOf(id)));
     return part;
   };
-  const bar = element("div", { class: "shares", "aria-hidden": "true" }, named.map(({ id, share }) => {
-    const part = coloured(element("span", {}), id);
+  const segments = named.map(({ id, share }) => {
+    const part = coloured(element("span"), id);
     part.style.flexGrow = String(share);
     return part;
-  }));
+  });
+  const bar = element("div", { class: "shares", "aria-hidden": "true" }, segments);
   const list = named.map(({ id, title, share }) =>
     coloured(element("li", {},
       words(id === null ? "q" : "em", "seed", title),
@@ -138,7 +144,7 @@ export function explain(made, { seeds, common }, hueOf) {
   reason.classList.toggle("several", several);
   reason.replaceChildren(
     ...(several ? [bar] : []),
-    element("div", { class: "because" }, element("span", {}, "because of "), element("ul", {}, list)),
+    element("div", { class: "because" }, "because of ", element("ul", {}, list)),
     ...(common ? [words("p", "common", common)] : []),
   );
 }
@@ -173,7 +179,9 @@ export function sheet(item, { filterKey, board, onBack }) {
       element("dt", {}, humanise(key)),
       words("dd", "", factText(key, value))));
   const made = element("article", { class: "sheet-of-pin" },
-    element("button", { type: "button", class: "round back", "aria-label": "Back", title: "Back", onclick: onBack }, icon("back")),
+    element("button", {
+      type: "button", class: "round back", title: "Back", "aria-label": "Back", onclick: onBack,
+    }, icon("back")),
     picture(item, { ...style, ratio: 1 }),
     element("div", { class: "sheet-words" },
       element("p", { class: "topics-of" }, topics),
@@ -194,7 +202,12 @@ export function swatch(item, { filterKey, onRemove }) {
   const link = element("a", { href: format({ pin: item.id }), class: "swatch-link" },
     picture(item, { ...style, ratio: 1 }), words("span", "swatch-title", title));
   const made = element("li", { class: "swatch" }, link,
-    element("button", { type: "button", class: "round", "aria-label": `Take off the board: ${title}`, onclick: () => onRemove(item.id) }, icon("close")));
+    element("button", {
+      type: "button",
+      class: "round",
+      "aria-label": `Take off the board: ${title}`,
+      onclick: () => onRemove(item.id),
+    }, icon("close")));
   return paint(made, style.theme, style);
 }
 

@@ -2,7 +2,9 @@
 
 const TITLES = ["title", "name", "headline", "label", "caption", "标题", "名称"];
 const DESCRIPTIONS = ["description", "intro", "summary", "abstract", "subtitle", "text", "简介"];
-const IMAGES = ["image_url", "image", "thumbnail_url", "thumbnail", "picture", "photo", "poster_url"];
+const IMAGES = [
+  "image_url", "image", "thumbnail_url", "thumbnail", "picture", "photo", "poster_url",
+];
 const CATEGORIES = [
   "category", "categories", "genre", "genres", "classification", "type", "topic", "theme",
   "section", "department", "分类",
@@ -11,7 +13,9 @@ const DATE_LIKE = /(^|_)(at|on|date|time|timestamp|created|updated)$/i;
 const LOCATOR_LIKE = /(^|_)(id|ids|url|uri|href|acno|sku|ean|isbn)$/i;
 const LANGUAGE_LIKE = /^(lang|language|locale)$/i;
 const ACRONYMS = new Set(["diy", "tv", "uk", "us", "usa", "id", "url"]);
-const SMALL_WORDS = new Set(["a", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"]);
+const SMALL_WORDS = new Set(
+  ["a", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"],
+);
 const HAN = /\p{Script=Han}/u;
 const KANA = /[\p{Script=Hiragana}\p{Script=Katakana}]/u;
 
@@ -83,13 +87,14 @@ export function listsOf(item, filterKey) {
   );
 }
 
-/** "balcony-garden" → "Balcony Garden"; what already has spaces or capitals keeps its own form. */
+/** "balcony-garden" → "Balcony Garden"; what has spaces or capitals keeps its own form. */
 export function humanise(value) {
   const text = String(value);
-  if (/\s|\p{Lu}/u.test(text)) return text.charAt(0).toLocaleUpperCase() + text.slice(1);
+  const capital = (word) => word.charAt(0).toLocaleUpperCase() + word.slice(1);
+  if (/\s|\p{Lu}/u.test(text)) return capital(text);
   return text.split(/[-_]+/).filter(Boolean).map((word, place) => {
     if (ACRONYMS.has(word)) return word.toUpperCase();
-    return place > 0 && SMALL_WORDS.has(word) ? word : word.charAt(0).toLocaleUpperCase() + word.slice(1);
+    return place > 0 && SMALL_WORDS.has(word) ? word : capital(word);
   }).join(" ");
 }
 

@@ -125,8 +125,10 @@ export function contours({ w, h, between, add }) {
     let d = "";
     for (let step = 0; step < 60; step += 1) {
       const angle = (step / 60) * Math.PI * 2;
-      const bump = 1 + Math.sin(angle * lobes + phase + ring * 0.22) * 0.13 + Math.sin(angle * 5 + phase) * 0.03;
-      d += `${step ? "L" : "M"}${point(cx + Math.cos(angle) * reach * bump, cy + Math.sin(angle) * reach * bump)} `;
+      const lobe = Math.sin(angle * lobes + phase + ring * 0.22) * 0.13;
+      const far = reach * (1 + lobe + Math.sin(angle * 5 + phase) * 0.03);
+      const edge = point(cx + Math.cos(angle) * far, cy + Math.sin(angle) * far);
+      d += `${step ? "L" : "M"}${edge} `;
     }
     add("path", { d: `${d}Z`, class: tone });
   });

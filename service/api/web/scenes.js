@@ -4,6 +4,7 @@
 
 import { leaf, point, swell } from "./shapes.js";
 
+/** A plant in a pot: long leaves fanning out of it. */
 function potted({ w, h, between, whole, pick, add }) {
   const x = w / 2 + between(-20, 20);
   const rim = h - Math.min(96, h * 0.32);
@@ -86,7 +87,9 @@ export function cups({ w, h, between, pick, add }) {
   for (const shift of [-24, 0, 24]) {
     const sway = pick([-9, 9]);
     const top = rim - between(44, 84);
-    const d = `M${point(x + shift, rim - 14)} C${point(x + shift + sway * 2, rim - 36)} ${point(x + shift - sway * 2, top + 22)} ${point(x + shift, top)}`;
+    const from = point(x + shift, rim - 14);
+    const bends = `${point(x + shift + sway * 2, rim - 36)} ${point(x + shift - sway * 2, top + 22)}`;
+    const d = `M${from} C${bends} ${point(x + shift, top)}`;
     add("path", { d, class: "s4", "stroke-width": 4, "stroke-linecap": "round" });
   }
   add("path", {
@@ -150,7 +153,8 @@ export function hills({ w, h, between, pick, add }) {
   });
   ["f2", "f3", "f4", "f5"].forEach((tone, layer) => {
     const y = h * (0.42 + layer * 0.155);
-    const ridge = swell(w, y, between(12, 36) * (1 - layer * 0.12), between(0.5, 1.1), between(0, 6.3));
+    const height = between(12, 36) * (1 - layer * 0.12);
+    const ridge = swell(w, y, height, between(0.5, 1.1), between(0, 6.3));
     add("path", { d: `${ridge} L${w} ${h} L0 ${h}Z`, class: tone });
   });
 }
@@ -164,10 +168,8 @@ export function arches({ w, h, between, whole, pick, add }) {
     const height = h * between(0.5, 0.7) - door * 16;
     for (const tone of pick([["f2", "f3", "f4", "f5"], ["f3", "f1", "f4", "f6"]])) {
       const spring = floor - height + (doors === 1 ? 116 : 64);
-      add("path", {
-        d: `M${point(x - half, floor)} V${spring.toFixed(1)} a${half} ${half} 0 0 1 ${half * 2} 0 V${floor.toFixed(1)}Z`,
-        class: tone,
-      });
+      const arch = `a${half} ${half} 0 0 1 ${half * 2} 0 V${floor}Z`;
+      add("path", { d: `M${point(x - half, floor)} V${spring} ${arch}`, class: tone });
       half *= 0.72;
     }
   }
@@ -175,32 +177,39 @@ export function arches({ w, h, between, whole, pick, add }) {
   add("circle", { cx: w * between(0.3, 0.7), cy: h * 0.1, r: between(9, 15), class: "f6" });
 }
 
-export function frames({ w, h, between, pick, random, add }) {
+export function frames(tools) {
+  const { w, h, between, pick, add } = tools;
   const gap = 12;
   let y = gap + between(0, 10);
   while (y < h - 40) {
     const height = Math.min(between(62, 112), h - y - gap);
     const cut = between(0.3, 0.7) * w;
     for (const [left, right] of [[gap, cut - gap / 2], [cut + gap / 2, w - gap]]) {
-      add("rect", {
-        x: left, y, width: right - left, height, rx: 3, class: pick(["f2", "f2", "f3", "f4"]),
-      });
-      const cx = (left + right) / 2;
-      const size = Math.min(height, right - left) * 0.3;
-      const kind = random();
-      if (kind < 0.34) add("circle", {
-        cx, cy: y + height - size, r: size, class: pick(["f5", "f6"]),
-      });
-      else if (kind < 0.6) add("path", {
-        d: `M${point(cx - size, y + height)} v${-size} a${size} ${size} 0 0 1 ${size * 2} 0 v${size}Z`,
-        class: pick(["f5", "f1"]),
-      });
-      else if (kind < 0.8) for (let book = 0; book < 4; book += 1) add("rect", {
-        x: left + 10 + book * 13, y: y + height * 0.35 + (book % 2) * 8, width: 10,
-        height: height * 0.65, class: ["f5", "f6", "f4", "f1"][book],
-      });
+      const width = right - left;
+      add("rect", { x: left, y, width, height, rx: 3, class: pick(["f2", "f2", "f3", "f4"]) });
+      shelved(tools, { left, width, top: y, height });
     }
     y += height + gap;
+  }
+}
+
+/** What stands in one frame: a ball, an arch, some books, or nothing. */
+function shelved({ pick, random, add }, { left, width, top, height }) {
+  const cx = left + width / 2;
+  const floor = top + height;
+  const size = Math.min(height, width) * 0.3;
+  const kind = random();
+  if (kind < 0.34) {
+    add("circle", { cx, cy: floor - size, r: size, class: pick(["f5", "f6"]) });
+  } else if (kind < 0.6) {
+    const arch = `v${-size} a${size} ${size} 0 0 1 ${size * 2} 0 v${size}Z`;
+    add("path", { d: `M${point(cx - size, floor)} ${arch}`, class: pick(["f5", "f1"]) });
+  } else if (kind < 0.8) {
+    ["f5", "f6", "f4", "f1"].forEach((tone, book) => {
+      const head = top + height * 0.35 + (book % 2) * 8;
+      const x = left + 10 + book * 13;
+      add("rect", { x, y: head, width: 10, height: floor - head, class: tone });
+    });
   }
 }
 

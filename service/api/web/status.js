@@ -19,15 +19,19 @@ export function showStatus(line, list, info, answer) {
     ...(total === undefined ? [] : [element("strong", { id: "took" }, milliseconds(total))]),
     ...(tier ? [element("span", {}, TIERS[tier] ?? tier)] : []),
     element("span", { id: "answered-model" }, answer?.model ?? info.model.name),
-    ...(info.model.stand_in ? [element("span", { class: "stand-in", id: "stand-in" }, standIn(info))] : []),
+    ...(info.model.stand_in ? [standInNotice(info)] : []),
     element("span", { id: "answered-index" }, answer?.index ?? info.index.name),
   );
-  const stages = (answer?.timing.stages ?? []).map(([name, spent]) => `${name} ${milliseconds(spent)}`);
+  const stages = (answer?.timing.stages ?? []).map(
+    ([name, spent]) => `${name} ${milliseconds(spent)}`,
+  );
+  const { items, dim, type } = info.index;
   const rows = [
     ["Index", answer?.index ?? info.index.name],
-    ["Holds", `${info.index.items.toLocaleString("en")} items, ${info.index.dim} dimensions, ${info.index.type}`],
-    ["Recall@10", typeof info.index.recall_at_10 === "number" ? `${info.index.recall_at_10.toFixed(3)} against exact search` : null],
-    ["Model", `${answer?.model ?? info.model.name}${info.model.stand_in ? ` (${standIn(info)})` : ""}`],
+    ["Holds", `${items.toLocaleString("en")} items, ${dim} dimensions, ${type}`],
+    ["Recall@10", `${info.index.recall_at_10?.toFixed(3) ?? "not measured"} against exact search`],
+    ["Model", answer?.model ?? info.model.name],
+    ["Note", info.model.stand_in ? standIn(info) : null],
     ["List", answer ? SOURCES[answer.source] ?? answer.source : null],
     ["Server time", stages.join(", ") || null],
     ["Cache", tier ? TIERS[tier] ?? tier : null],
@@ -40,3 +44,5 @@ export function showStatus(line, list, info, answer) {
 }
 
 const standIn = (info) => info.model.note || "stand-in, not a Chinese model";
+const standInNotice = (info) =>
+  element("span", { class: "stand-in", id: "stand-in" }, standIn(info));
