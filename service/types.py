@@ -42,8 +42,8 @@ class Item:
 class ModelIdentity:
     """Which model made a vector. Vectors compare only when all of these are equal.
 
-    `digest` is the sha256 (hex) of the exported graph and tokenizer together, so two exports of
-    one revision that could differ in their numbers never count as the same model.
+    `digest` is the sha256 (hex) over everything that decides the numbers: graph, tokenizer,
+    cut-off and instructions. Two exports of one revision that could differ never count as one.
     """
 
     id: str
