@@ -139,7 +139,7 @@ def pins_indexes(
 
 def build_pins(source: Path, models_folder: Path, indexes: Path, *, now: datetime) -> str:
     """Build and publish a version of a file of pins with the toy model; returns its name."""
-    version, _ = build(
+    version = build(
         source,
         SAMPLE_COLUMNS,
         name="pins",
@@ -147,6 +147,6 @@ def build_pins(source: Path, models_folder: Path, indexes: Path, *, now: datetim
         indexes=indexes,
         model_id="toy",
         now=now,
-    )
+    ).version
     publish(indexes, "pins", version, now=now)
     return version

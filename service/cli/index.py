@@ -52,7 +52,7 @@ def build(
 
     settings = Settings.from_environment()
     with stages() as progress:
-        version, report = build_index(
+        report = build_index(
             source,
             ColumnMap(
                 id=id_column, text=_template(text or ["text"]), split=_separators(split or [])
@@ -67,10 +67,10 @@ def build(
             now=datetime.now(UTC),
             progress=progress,
         )
-    out.print(f"Built {name}@{version}")
+    out.print(f"Built {name}@{report.version}")
     _print_report(report)
     if publish_it:
-        publish(name, version)
+        publish(name, report.version)
     else:
         out.print(f"Serve it: magpie index publish {name} && magpie serve {name}")
 

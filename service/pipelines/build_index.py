@@ -93,7 +93,7 @@ def build(
     encoder: Encoder | None = None,
     stand_in: bool = False,
     clock: Callable[[], float] = time.perf_counter,
-) -> tuple[str, BuildReport]:
+) -> BuildReport:
     """Build a new version of a catalogue. It is not served until it is published.
 
     Args:
@@ -113,7 +113,7 @@ def build(
         clock: seconds; only differences matter.
 
     Returns:
-        The version's name, and the report.
+        What was built; `version` names it.
 
     Raises:
         InvalidInput: the name, or the file of items (see `read_catalogue`).
@@ -157,7 +157,7 @@ def build(
             )
             report_items(len(items))
     manifest = read_manifest(folder / version)
-    return version, _report(manifest, built, folder / REJECTS, stages.seconds)
+    return _report(manifest, built, folder / REJECTS, stages.seconds)
 
 
 def encode_all(items: Sequence[Item], encoder: Encoder, progress: Callable[[int], None]) -> Vectors:

@@ -41,7 +41,7 @@ def prepare(settings: Settings, report: Report, sample: Path = SAMPLE) -> list[s
     notices: list[str] = []
     identity = _ready_model(settings, registry, report, notices)
     if not _is_current(settings, identity, sample):
-        version, _ = build(
+        version = build(
             sample,
             SAMPLE_COLUMNS,
             name=_CATALOGUE,
@@ -51,7 +51,7 @@ def prepare(settings: Settings, report: Report, sample: Path = SAMPLE) -> list[s
             threads=settings.encoder_threads,
             now=datetime.now(UTC),
             progress=report,
-        )
+        ).version
         publish(settings.indexes_dir, _CATALOGUE, version, now=datetime.now(UTC))
     return notices
 

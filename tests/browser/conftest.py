@@ -98,7 +98,7 @@ def explorer_url(
     """The address of a running service."""
     indexes = tmp_path_factory.mktemp("indexes")
     now = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
-    version, _ = build(
+    version = build(
         few_pins,
         SAMPLE_COLUMNS,
         name="pins",
@@ -106,7 +106,7 @@ def explorer_url(
         indexes=indexes,
         model_id="toy",
         now=now,
-    )
+    ).version
     publish(indexes, "pins", version, now=now)
     app = create_app(Settings(models_dir=toy_models, indexes_dir=indexes))
     config = uvicorn.Config(

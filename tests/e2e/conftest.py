@@ -96,7 +96,7 @@ class Workshop:
         rows = [{"id": f"item-{n}", "title": title} for n, title in enumerate(titles)]
         source.write_bytes(b"\n".join(map(orjson.dumps, rows)))
         now = datetime(2026, 11, 1, 12, tzinfo=UTC) + timedelta(minutes=minute)
-        version, _ = build(
+        version = build(
             source,
             COLUMNS,
             name=name,
@@ -104,7 +104,7 @@ class Workshop:
             indexes=self.indexes,
             model_id="toy",
             now=now,
-        )
+        ).version
         return version
 
     def serve_and_fail(self, name: str) -> subprocess.CompletedProcess[bytes]:

@@ -90,7 +90,7 @@ class Workplace:
 
     def build(
         self, source: Path, *, encoder: BagOfWords | None = None, max_reject_share: float = 0.01
-    ) -> tuple[str, BuildReport]:
+    ) -> BuildReport:
         return build(
             source,
             COLUMNS,
@@ -116,7 +116,7 @@ def workplace(tmp_path: Path) -> Workplace:
 def test_built_version_recommends_films_of_the_same_genre(
     workplace: Workplace, films: Path
 ) -> None:
-    version, _ = workplace.build(films)
+    version = workplace.build(films).version
     snapshot = workplace.open(version)
     row = snapshot.table.row("7")
     assert row is not None
@@ -128,7 +128,7 @@ def test_built_version_recommends_films_of_the_same_genre(
 
 
 def test_build_publishes_nothing(workplace: Workplace, films: Path) -> None:
-    version, _ = workplace.build(films)
+    version = workplace.build(films).version
     indexes = workplace.folder / "indexes"
     with pytest.raises(VersionNotFound):
         current_version(indexes, "films")
@@ -137,7 +137,7 @@ def test_build_publishes_nothing(workplace: Workplace, films: Path) -> None:
 
 
 def test_manifest_names_source_template_and_model(workplace: Workplace, films: Path) -> None:
-    version, _ = workplace.build(films)
+    version = workplace.build(films).version
     manifest = workplace.open(version).manifest
     assert version.startswith("2026-11-23T10-15-02Z-")
     assert manifest.model == IDENTITY
@@ -151,7 +151,8 @@ def test_manifest_names_source_template_and_model(workplace: Workplace, films: P
 
 
 def test_report_adds_up(workplace: Workplace, films: Path) -> None:
-    version, report = workplace.build(films)
+    report = workplace.build(films)
+    version = report.version
     assert (report.catalogue, report.version) == ("films", version)
     assert (report.items, report.rejects, report.rejects_path) == (60, 0, None)
     assert (report.factory, report.recall_at_10) == ("Flat", 1.0)
@@ -166,8 +167,8 @@ def test_report_adds_up(workplace: Workplace, films: Path) -> None:
 
 
 def test_same_input_gives_the_same_version(workplace: Workplace, films: Path) -> None:
-    first, _ = workplace.build(films)
-    second, _ = Workplace(workplace.folder / "again").build(films)
+    first = workplace.build(films).version
+    second = Workplace(workplace.folder / "again").build(films).version
     manifests = [
         place.joinpath("indexes", "films", version, "manifest.json").read_bytes()
         for place, version in ((workplace.folder, first), (workplace.folder / "again", second))
@@ -180,7 +181,8 @@ def test_rejects_are_counted_and_written_beside_the_versions(
 ) -> None:
     with films.open("ab") as file:
         file.write(b'{"id": 3, "title": "again"}\n{"id": 99}\n')
-    version, report = workplace.build(films, max_reject_share=0.1)
+    report = workplace.build(films, max_reject_share=0.1)
+    version = report.version
     assert (report.items, report.rejects) == (60, 2)
     assert report.rejects_path == workplace.folder / "indexes" / "films" / "REJECTS.jsonl"
     lines = [orjson.loads(line)["line"] for line in report.rejects_path.read_bytes().splitlines()]
