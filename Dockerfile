@@ -6,7 +6,8 @@
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+# ORT_DISABLE_TELEMETRY: ONNX Runtime reports to its publisher from 1.29 on, unless told otherwise.
+ENV ORT_DISABLE_TELEMETRY=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 
 # The CPU build; the default index carries one of several GB for x86 Linux.
@@ -48,20 +49,23 @@ FROM ${BASE} AS runtime
 RUN groupadd --gid 10001 magpie \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /app --shell /usr/sbin/nologin magpie
 WORKDIR /app
+ARG PIP_DISABLE_PIP_VERSION_CHECK=1
+ARG PIP_ROOT_USER_ACTION=ignore
 COPY requirements/serve.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --root-user-action=ignore --no-deps --require-hashes -r requirements/serve.txt
+    pip install --no-deps --require-hashes -r requirements/serve.txt
 COPY LICENSE ./
 # Owned by root: the service can read them, and change none of them.
 COPY --from=build /src/models models
 COPY --from=build /src/indexes indexes
 RUN --mount=type=bind,from=build,source=/dist,target=/dist \
-    pip install --root-user-action=ignore --no-deps --no-index /dist/*.whl
+    pip install --no-deps --no-index /dist/*.whl
 
 # OMP_NUM_THREADS: FAISS would take every core of the host, whatever the container's share is.
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     OMP_NUM_THREADS=1 \
+    ORT_DISABLE_TELEMETRY=1 \
     MAGPIE_HOST=0.0.0.0 \
     MAGPIE_MODELS_DIR=/app/models \
     MAGPIE_INDEXES_DIR=/app/indexes

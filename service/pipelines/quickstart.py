@@ -23,13 +23,20 @@ Report = Callable[[str, int, int | None], None]
 """Called with the name of a stage, what is done, and what there is in all (None: unknown)."""
 
 
-def prepare(settings: Settings, report: Report, sample: Path = SAMPLE) -> list[str]:
+def prepare(
+    settings: Settings,
+    report: Report,
+    sample: Path = SAMPLE,
+    *,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> list[str]:
     """Make sure that a model is exported and the sample index built and published.
 
     Args:
         settings: folders and the model wanted.
         report: is told how far each stage is.
         sample: the sample catalogue.
+        now: the time that goes into locks, manifests and journals.
 
     Returns:
         What a person has to know, in plain sentences: above all, that a stand-in answers.
@@ -39,7 +46,7 @@ def prepare(settings: Settings, report: Report, sample: Path = SAMPLE) -> list[s
     """
     registry = Registry.load(settings.models_dir / "registry.toml")
     notices: list[str] = []
-    identity = _ready_model(settings, registry, report, notices)
+    identity = _ready_model(settings, registry, report, notices, now)
     if not _is_current(settings, identity, sample):
         version = build(
             sample,
@@ -49,15 +56,19 @@ def prepare(settings: Settings, report: Report, sample: Path = SAMPLE) -> list[s
             indexes=settings.indexes_dir,
             model_id=identity.id,
             threads=settings.encoder_threads,
-            now=datetime.now(UTC),
+            now=now(),
             progress=report,
         ).version
-        publish(settings.indexes_dir, _CATALOGUE, version, now=datetime.now(UTC))
+        publish(settings.indexes_dir, _CATALOGUE, version, now=now())
     return notices
 
 
 def _ready_model(
-    settings: Settings, registry: Registry, report: Report, notices: list[str]
+    settings: Settings,
+    registry: Registry,
+    report: Report,
+    notices: list[str],
+    now: Callable[[], datetime],
 ) -> ModelIdentity:
     wanted = registry.get(settings.model)
     stand_in = registry.get(registry.fallback)
@@ -68,10 +79,10 @@ def _ready_model(
                 notices.append(_stand_in_notice(wanted, stand_in))
             return found
     try:
-        return _pull_and_export(wanted, settings, report)
+        return _pull_and_export(wanted, settings, report, now)
     except HubUnavailable as error:
         notices.append(f"{error.message} {_stand_in_notice(wanted, stand_in)}")
-    return _pull_and_export(stand_in, settings, report)
+    return _pull_and_export(stand_in, settings, report, now)
 
 
 def _exported(record: ModelRecord, settings: Settings) -> ModelIdentity | None:
@@ -81,7 +92,9 @@ def _exported(record: ModelRecord, settings: Settings) -> ModelIdentity | None:
         return None
 
 
-def _pull_and_export(record: ModelRecord, settings: Settings, report: Report) -> ModelIdentity:
+def _pull_and_export(
+    record: ModelRecord, settings: Settings, report: Report, now: Callable[[], datetime]
+) -> ModelIdentity:
     # Their imports take seconds, which a start that finds everything in place should not.
     from service.pipelines.export_model import export
     from service.pipelines.pull_model import pull
@@ -93,12 +106,12 @@ def _pull_and_export(record: ModelRecord, settings: Settings, report: Report) ->
         record,
         settings.models_dir,
         endpoint=settings.hf_endpoint,
-        now=datetime.now(UTC),
+        now=now(),
         progress=report_bytes,
     )
     stage = f"export {record.id}"
     report(stage, 0, None)
-    folder = export(record, settings.models_dir, now=datetime.now(UTC))
+    folder = export(record, settings.models_dir, now=now())
     report(stage, 1, 1)
     return ExportManifest.read(folder).model
 

@@ -4,9 +4,9 @@ import { info as fetchInfo } from "./api.js";
 import { Board, BOARD_MAX } from "./board.js";
 import { card, explain, hueOfItem, sheet, swatch } from "./cards.js";
 import { filterKeyOf, humanise, markLanguage, titleOf } from "./catalogue.js";
-import { element, icon } from "./dom.js";
+import { element } from "./dom.js";
 import { Masonry } from "./masonry.js";
-import { failure, nothingHere } from "./messages.js";
+import { failure, lessChips, nothingHere } from "./messages.js";
 import { Pins, queryOf } from "./questions.js";
 import { reasonOf } from "./reasons.js";
 import { format, parse } from "./route.js";
@@ -117,24 +117,9 @@ function showHeading(answer) {
 function showNotices(answer) {
   const forget = (id) =>
     go({ ...view, less: view.less.filter((each) => each !== id) }, { replace: true });
-  const chips = view.less.map((id) => {
-    const title = titleFor(id);
-    return element("li", { class: "less-chip" },
-      "Less like ",
-      markLanguage(element("em", {}, title), title),
-      element("button", {
-        type: "button",
-        class: "round",
-        "aria-label": `Forget: less like ${title}`,
-        onclick: () => forget(id),
-      }, icon("close")),
-    );
-  });
   $("notices").replaceChildren(
     ...notesOf(view, answer).map((note) => element("p", { class: "notice" }, note)),
-    ...(chips.length
-      ? [element("ul", { class: "less-chips", "aria-label": "Less like these" }, chips)]
-      : []),
+    ...(view.less.length ? [lessChips(view.less, titleFor, forget)] : []),
   );
 }
 
@@ -176,12 +161,11 @@ function showMessage(children) {
 }
 
 function showBoard() {
-  const leaves = board.ids.slice(-3).map((id) => {
+  $("board-stack").replaceChildren(...board.ids.slice(-3).map((id) => {
     const leaf = element("span");
     if (pins.get(id)) leaf.style.setProperty("--h", String(hueOfItem(pins.get(id), filterKey)));
     return leaf;
-  });
-  $("board-stack").replaceChildren(...leaves);
+  }));
   $("board-count").textContent = String(board.ids.length);
   $("board-link").setAttribute("aria-label", `Your board, ${board.ids.length} pins`);
   for (const button of document.querySelectorAll("button.collect")) {

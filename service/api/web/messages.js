@@ -1,8 +1,8 @@
-// What stands in place of pins: nothing found, or something went wrong.
+// What stands above pins or in their place: turned away, nothing found, something went wrong.
 
 import { Problem } from "./api.js";
-import { humanise } from "./catalogue.js";
-import { element } from "./dom.js";
+import { humanise, markLanguage } from "./catalogue.js";
+import { element, icon } from "./dom.js";
 import { format } from "./route.js";
 import { problemTitle } from "./words.js";
 
@@ -32,4 +32,23 @@ export function failure(error, retry) {
     element("p", { class: "trace" }, trace.join(" · ")),
     element("p", {}, element("button", again, "Try again")),
   ];
+}
+
+/** The row of pins that the list is led away from, each with a button to forget that. */
+export function lessChips(ids, titleFor, forget) {
+  const chips = ids.map((id) => {
+    const title = titleFor(id);
+    const button = {
+      type: "button",
+      class: "round",
+      "aria-label": `Forget: less like ${title}`,
+      onclick: () => forget(id),
+    };
+    return element("li", { class: "less-chip" },
+      "Less like ",
+      markLanguage(element("em", {}, title), title),
+      element("button", button, icon("close")),
+    );
+  });
+  return element("ul", { class: "less-chips", "aria-label": "Less like these" }, chips);
 }

@@ -88,8 +88,9 @@ export function cups({ w, h, between, pick, add }) {
     const sway = pick([-9, 9]);
     const top = rim - between(44, 84);
     const from = point(x + shift, rim - 14);
-    const bends = `${point(x + shift + sway * 2, rim - 36)} ${point(x + shift - sway * 2, top + 22)}`;
-    const d = `M${from} C${bends} ${point(x + shift, top)}`;
+    const bend = point(x + shift + sway * 2, rim - 36);
+    const bendBack = point(x + shift - sway * 2, top + 22);
+    const d = `M${from} C${bend} ${bendBack} ${point(x + shift, top)}`;
     add("path", { d, class: "s4", "stroke-width": 4, "stroke-linecap": "round" });
   }
   add("path", {

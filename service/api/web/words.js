@@ -39,14 +39,14 @@ export function headingOf(view, info, answer) {
 
 const DEGRADED = {
   no_known_seed: "None of the chosen pins is in this index, so these are simply the latest.",
-  filter_matches_nothing: "No pin in the index passes this filter.",
 };
 
-/** Sentences on what an answer lacks. A short list says so by itself, and needs none. */
+/** Sentences on what an answer lacks, less what the list, its heading or its absence says. */
 export function notesOf(view, answer) {
   if (!answer) return [];
   const isSaid = (code) =>
-    code === "fewer_than_k" || (code === "no_known_seed" && view.view === "pin");
+    code === "fewer_than_k" || code === "filter_matches_nothing" ||
+    (code === "no_known_seed" && view.view === "pin");
   const notes = answer.degraded.filter((code) => !isSaid(code)).map(degradedNote);
   const missing = answer.missing.join(", ");
   if (missing) notes.push(`Not in this index, skipped: ${missing}.`);

@@ -104,6 +104,12 @@ def test_serves_on_every_address_with_one_openmp_thread_and_writes_no_bytecode(
     assert chosen["PYTHONDONTWRITEBYTECODE"] == "1"
 
 
+def test_onnx_runtime_reports_to_nobody(dockerfile: "list[Instruction]") -> None:
+    for stage in ("build", "runtime"):
+        chosen = variables([each for each in dockerfile if each.stage == stage])
+        assert chosen["ORT_DISABLE_TELEMETRY"] == "1"
+
+
 def test_command_is_serve_and_receives_signals_itself(runtime: "list[Instruction]") -> None:
     assert json.loads(texts(runtime, "ENTRYPOINT")[-1]) == ["magpie"]
     assert json.loads(texts(runtime, "CMD")[-1]) == ["serve"]
