@@ -40,11 +40,13 @@ class RedisLimits:
     """How long an operation may take and how much it may carry.
 
     `budget_s` bounds a whole operation: waiting for a connection, connecting, asking, reading.
+    Within it redis-py needs no timeout of its own, which would cost it a task for every write and
+    a timer for every read; so `socket_timeout_s` is None: no timeout, not the library's default.
     """
 
     budget_s: float = 0.050
     connect_timeout_s: float = 0.050
-    socket_timeout_s: float = 0.050
+    socket_timeout_s: float | None = None
     pool_wait_s: float = 0.020
     max_connections: int = 16
     max_value_bytes: int = 1 << 20

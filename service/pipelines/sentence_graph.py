@@ -27,6 +27,10 @@ def write_graph(upstream: Path, record: ModelRecord, path: Path) -> None:
     Inputs `input_ids`, `attention_mask` and, where the model has segments, `token_type_ids`:
     int64 (batch, sequence). Output `embedding`: float32 (batch, dim).
 
+    Where the last token speaks for the text, positions are counted from the mask and the last
+    token is found by it, so that the vectors are the same whichever side is padded: the
+    publishers of decoders pad on the left, our encoder on the right.
+
     The tracing exporter is chosen on purpose: with torch 2.13 the newer one takes five times as
     long, writes our paths into the graph and gave it a name twice, so that onnxruntime refused
     it. Eager attention is what onnxruntime recognises and fuses best.
@@ -42,6 +46,8 @@ def write_graph(upstream: Path, record: ModelRecord, path: Path) -> None:
         attn_implementation="eager",
         dtype=torch.float32,
     )
+    # Keys and values are kept for the next token, and there is none.
+    backbone.config.use_cache = False
     names = ["input_ids", "attention_mask"]
     if getattr(backbone.config, "type_vocab_size", 0) > 1:
         names.append("token_type_ids")
@@ -81,6 +87,8 @@ def _sentence_model(
 
         def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
             inputs = dict(zip(names, tensors, strict=True))
+            if pooling == "last":
+                inputs["position_ids"] = positions(inputs["attention_mask"])
             hidden = self.backbone(**inputs).last_hidden_state
             pooled = pool(hidden, inputs["attention_mask"], pooling)
             # Also where the publisher leaves it out: an Encoder promises unit rows.
@@ -94,7 +102,8 @@ def pool(hidden: "torch.Tensor", mask: "torch.Tensor", pooling: Pooling) -> "tor
 
     Args:
         hidden: float32 (batch, sequence, dim).
-        mask: int64 (batch, sequence), 1 where a token is; padding on the right.
+        mask: int64 (batch, sequence), 1 where a token is; padding on either side where the last
+            token is taken, on the right elsewhere.
         pooling: the first token, the mean of all, or the last one.
 
     Returns:
@@ -107,9 +116,14 @@ def pool(hidden: "torch.Tensor", mask: "torch.Tensor", pooling: Pooling) -> "tor
     if pooling == "mean":
         weights = mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-9)
-    last = (mask.sum(dim=1) - 1).clamp(min=0)
+    last = (mask * torch.arange(mask.shape[1])).amax(dim=1)
     index = last.view(-1, 1, 1).expand(-1, 1, hidden.shape[-1])
     return torch.gather(hidden, 1, index).squeeze(1)
+
+
+def positions(mask: "torch.Tensor") -> "torch.Tensor":
+    """Number the tokens of each text from 0, whichever side is padded; int64 as the mask."""
+    return (mask.cumsum(dim=1) - 1).clamp(min=0)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def test_library_defaults_are_not_in_use() -> None:
     pool = open_pool(URL, RedisLimits())
     connection = pool.make_connection()  # type: ignore[no-untyped-call]
     assert (pool.max_connections, pool.timeout) == (16, 0.020)
-    assert connection.socket_timeout == 0.050
+    assert connection.socket_timeout is None  # `budget_s` bounds every operation from outside
     assert connection.socket_connect_timeout == 0.050
     assert connection.retry.get_retries() == 0
     assert isinstance(connection.retry._backoff, NoBackoff)

@@ -1,0 +1,252 @@
+"""Search texts of concurrent callers, encoded together: fewer and fuller calls of the model.
+
+While no batch runs, a text goes at once; while one runs, the texts that arrive form the next. So
+a lone text never waits for company, and the busier the service the larger the batches.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from service.api.compute import ComputePool
+from service.api.metrics import Metrics
+from service.encoders.encoder import Encoder
+from service.errors import DeadlineExceeded, EncodingFailed, Overloaded
+from service.types import Vector, Vectors
+
+_log = logging.getLogger(__name__)
+
+# Of UTF-8 bytes: a Chinese character has three and is about one token; of English, a token has
+# four to five, so that this counts rather too many.
+_BYTES_PER_TOKEN = 3
+_SPECIAL_TOKENS = 2
+
+_Loss: TypeAlias = Literal["left", "expired"]
+
+
+def estimate_tokens(text: str, max_tokens: int) -> int:
+    """Guess how many tokens a text has, from its length alone; good enough to bound a batch."""
+    guess = _SPECIAL_TOKENS + -(-len(text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN)
+    return min(guess, max_tokens)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A text, the model it is for, and the caller who waits for its vector."""
+
+    text: str
+    encoder: Encoder
+    deadline: float
+    arrived: float
+    tokens: int
+    vector: asyncio.Future[Vector] = field(repr=False)
+    alone: bool = False
+    """It was in a batch that failed, and must show that it was not the cause."""
+
+    def loss(self, now: float) -> _Loss | None:
+        """Why nobody wants the vector any more; None while somebody does."""
+        if now >= self.deadline:
+            return "expired"
+        return "left" if self.vector.done() else None
+
+
+class QueryBatcher:
+    """Encodes the texts of many callers in batches bounded by tokens. Belongs to one event loop.
+
+    Args:
+        compute: where the model runs.
+        metrics: told batch sizes, waiting times, and what was dropped.
+        batch_tokens: estimated tokens in one batch; a longer text is a batch of its own.
+        queue_tokens: estimated tokens that may wait; more are refused.
+        batches_at_once: how many may run, at most as many as `compute` has threads.
+        clock: seconds, the clock of the deadlines.
+    """
+
+    def __init__(
+        self,
+        compute: ComputePool,
+        metrics: Metrics,
+        *,
+        batch_tokens: int,
+        queue_tokens: int,
+        batches_at_once: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._compute = compute
+        self._metrics = metrics
+        self._batch_tokens = batch_tokens
+        self._queue_tokens = queue_tokens
+        self._batches_at_once = batches_at_once
+        self._clock = clock
+        self._queue: deque[_Waiting] = deque()
+        self._tokens_waiting = 0
+        self._is_flush_due = False
+        self._running: set[asyncio.Task[None]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """Texts that no batch has taken yet."""
+        return len(self._queue)
+
+    async def encode(self, text: str, encoder: Encoder, deadline: float) -> Vector:
+        """Encode a search text together with others that arrive while the model is busy.
+
+        If the caller is cancelled, the text is dropped, unless its batch is running already.
+
+        Args:
+            text: as the caller wrote it.
+            encoder: of the index version that will be asked. Texts for different encoders never
+                share a batch.
+            deadline: on the batcher's clock; from then on the text is not encoded any more.
+
+        Returns:
+            float32 (encoder.dim,).
+
+        Raises:
+            Overloaded: too many tokens are waiting.
+            DeadlineExceeded: the deadline passed before the text's turn.
+            EncodingFailed: the model gave no usable vector for this text.
+        """
+        tokens = estimate_tokens(text, encoder.max_tokens)
+        if self._queue and self._tokens_waiting + tokens > self._queue_tokens:
+            raise Overloaded("Too many texts are waiting.", "Try again after a moment.")
+        future: asyncio.Future[Vector] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(text, encoder, deadline, self._clock(), tokens, future)
+        self._queue.append(waiting)
+        self._tokens_waiting += tokens
+        self._flush_soon()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if waiting in self._queue:
+                self._queue.remove(waiting)
+                self._drop(waiting)
+            raise
+
+    async def aclose(self) -> None:
+        """Cancel what waits, and wait for what runs."""
+        while self._queue:
+            self._queue.popleft().vector.cancel()
+        self._tokens_waiting = 0
+        await asyncio.gather(*self._running)
+
+    def _flush_soon(self) -> None:
+        # On the next turn of the loop, so that texts which arrive in this one go together.
+        if not self._is_flush_due and self._queue:
+            self._is_flush_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        while len(self._running) < self._batches_at_once:
+            batch = self._take_batch()
+            if not batch:
+                return
+            task = asyncio.get_running_loop().create_task(self._run(batch))
+            self._running.add(task)
+            task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._flush_soon()
+
+    def _take_batch(self) -> list[_Waiting]:
+        """Take the longest-waiting text and those for the same encoder that fit beside it."""
+        batch: list[_Waiting] = []
+        others: deque[_Waiting] = deque()
+        tokens, now = 0, self._clock()
+        while self._queue:
+            waiting = self._queue.popleft()
+            if waiting.loss(now) is not None:
+                self._drop(waiting)
+                continue
+            if batch and waiting.encoder is not batch[0].encoder:
+                others.append(waiting)
+                continue
+            is_too_much = tokens + waiting.tokens > self._batch_tokens
+            if batch and (is_too_much or waiting.alone or batch[0].alone):
+                others.append(waiting)
+                break
+            batch.append(waiting)
+            tokens += waiting.tokens
+        self._queue.extendleft(reversed(others))
+        self._tokens_waiting -= tokens
+        return batch
+
+    def _drop(self, waiting: _Waiting) -> None:
+        self._tokens_waiting -= waiting.tokens
+        self._tell_lost(waiting)
+
+    def _tell_lost(self, waiting: _Waiting) -> None:
+        self._metrics.encode_dropped.labels(waiting.loss(self._clock()) or "left").inc()
+        if not waiting.vector.done():
+            waiting.vector.set_exception(
+                DeadlineExceeded("The time for this request was up before its turn came.")
+            )
+
+    async def _run(self, batch: list[_Waiting]) -> None:
+        try:
+            wanted, vectors = await self._compute.run(lambda: self._encode(batch))
+        except Overloaded as error:
+            for waiting in batch:
+                _fail(waiting, Overloaded(error.message, error.hint))
+        except EncodingFailed as error:
+            self._retry(batch, error)
+        else:
+            for waiting, vector in zip(wanted, vectors, strict=True):
+                if not waiting.vector.done():
+                    waiting.vector.set_result(vector)
+            for waiting in set(batch).difference(wanted):
+                self._tell_lost(waiting)
+
+    def _retry(self, batch: list[_Waiting], error: EncodingFailed) -> None:
+        """Put the texts of a failed batch in front again, each for itself: one may be the cause."""
+        if len(batch) == 1:
+            _fail(batch[0], error)
+            return
+        _log.warning("a batch of %d texts failed, each is tried alone: %s", len(batch), error)
+        for waiting in reversed(batch):
+            waiting.alone = True
+            self._queue.appendleft(waiting)
+            self._tokens_waiting += waiting.tokens
+
+    def _encode(self, batch: Sequence[_Waiting]) -> tuple[list[_Waiting], Vectors]:
+        """Run on a thread of the pool, perhaps some time after the batch was taken."""
+        now = self._clock()
+        wanted = [waiting for waiting in batch if waiting.loss(now) is None]
+        encoder = batch[0].encoder
+        if not wanted:
+            return wanted, np.empty((0, encoder.dim), dtype=np.float32)
+        self._metrics.batch_size.observe(len(wanted))
+        for waiting in wanted:
+            self._metrics.queue_wait.observe(now - waiting.arrived)
+        try:
+            vectors = encoder.encode_queries([waiting.text for waiting in wanted])
+        except EncodingFailed:
+            raise
+        except Exception as error:
+            # The edge of the thread: whatever a model raises is a failure of this batch alone.
+            raise EncodingFailed(f"{encoder.identity} failed: {type(error).__name__}.") from error
+        _check(vectors, len(wanted), encoder)
+        return wanted, vectors
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.vector.done():
+        waiting.vector.set_exception(error)
+
+
+def _check(vectors: Vectors, texts: int, encoder: Encoder) -> None:
+    if vectors.shape != (texts, encoder.dim):
+        raise EncodingFailed(
+            f"{encoder.identity} gave vectors of shape {vectors.shape} for {texts} texts, "
+            f"expected ({texts}, {encoder.dim})."
+        )
+    if not np.isfinite(vectors).all():
+        raise EncodingFailed(f"{encoder.identity} gave a vector that is NaN or infinite.")
