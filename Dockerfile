@@ -36,7 +36,7 @@ ARG SAMPLE=1
 ARG MAGPIE_MODEL
 ARG HF_ENDPOINT
 RUN if [ "$SAMPLE" = 1 ]; then \
-        python -c 'from service.pipelines.quickstart import prepare; from service.settings import Settings; print(*prepare(Settings.from_environment(), lambda *stage: None), sep="\n")'; \
+        magpie quickstart --no-serve; \
     elif [ -n "$MAGPIE_MODEL" ]; then \
         magpie model pull "$MAGPIE_MODEL" && magpie model export "$MAGPIE_MODEL"; \
     fi \

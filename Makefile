@@ -58,6 +58,9 @@ clean: ## remove what was installed, exported and built
 system-packages: ## redis-server and chromium, for the tests that need the real ones
 	@tests/install-system-packages
 
+container-check: ## build the image and prove what it promises (root, buildah, podman, runc)
+	@deploy/check-container $(BASE)
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 3))' \
 	    || { echo "Magpie needs Python 3.11.3 or newer; say PYTHON=/path/to/python3 make …"; exit 1; }

@@ -1,3 +1,9 @@
 """Magpie: recommendations from open Chinese embedding models, ONNX and FAISS."""
 
+import os
+
 __version__ = "0.1.0"
+
+# onnxruntime 1.29 and later reports to its maker, and keeps a device id on disk, unless this is
+# set before its first import. Nothing here phones home.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -20,6 +20,7 @@ MagpieError
 │   ├── CorruptArtifact      bytes on disk are not the ones the manifest names
 │   └── PublishConflict      another publisher holds the lock
 ├── Overloaded               more work is waiting than can be finished in time
+├── DeadlineExceeded         nobody waits for the answer any more
 └── InvalidSettings          a MAGPIE_* variable that cannot be used
 """
 
@@ -157,6 +158,12 @@ class Overloaded(MagpieError):
     """More work is waiting than can be finished in time; try again after a moment."""
 
     code = "overloaded"
+
+
+class DeadlineExceeded(MagpieError):
+    """The time that the caller would wait was up before the answer was there."""
+
+    code = "deadline_exceeded"
 
 
 class InvalidSettings(MagpieError):

@@ -41,6 +41,21 @@ class Settings(BaseSettings):
         le=100_000,
         description="Requests that may wait for a compute thread; more get 503.",
     )
+    batch_tokens: int = Field(
+        512, ge=16, le=1_000_000, description="Tokens of search texts encoded in one batch."
+    )
+    queue_tokens: int = Field(
+        8192,
+        ge=0,
+        le=100_000_000,
+        description="Tokens of search texts that may wait for a batch; more get 503.",
+    )
+    request_timeout_s: float = Field(
+        2.0,
+        gt=0,
+        le=3600,
+        description="Longest wait for an answer; a client may ask for less: Request-Timeout-Ms.",
+    )
     reload_interval_s: float = Field(
         0.5, gt=0, le=3600, description="How often to look for a newly published index version."
     )

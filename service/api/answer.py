@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import orjson
 
+from service.api.caller import Caller
 from service.api.lifespan import Services
 from service.api.render import compose, render
 from service.cache.keys import cache_key
@@ -34,17 +35,19 @@ class Answer:
         return ", ".join([*stages, f'cache;desc="{self.cache}"'])
 
 
-async def answer(query: Query, services: Services, request_id: str) -> Answer:
+async def answer(query: Query, services: Services, caller: Caller) -> Answer:
     """Answer a validated query from the index version that is current now.
 
     Args:
         query: what is asked.
         services: what the lifespan opened.
-        request_id: goes into the body.
+        caller: who asks; its id goes into the body.
 
     Raises:
         InvalidFilter: the filter does not fit the catalogue.
         Overloaded: too much work is waiting.
+        DeadlineExceeded: the caller waits no longer.
+        RequestRefused: the caller has left while the query waited.
         EncodingFailed: the model gave no usable vector for the text.
     """
     started = time.perf_counter()
@@ -53,29 +56,35 @@ async def answer(query: Query, services: Services, request_id: str) -> Answer:
     timings: dict[str, float] = {}
 
     async def compute() -> bytes:
-        text_vector = await _text_vector(query.text, serving, services, timings)
-        found = await _recommend(query, serving, services, text_vector)
+        text_vector = await _text_vector(query.text, serving, services, caller, timings)
+        found = await _recommend(query, serving, services, caller, text_vector)
         timings.update(found.timings_ms)
         return render(query, found, serving.snapshot)
 
     key = cache_key(b"answer", serving.snapshot.name, orjson.dumps(query))
-    cached = await services.cache.get_or_compute(key, compute)
-    body, degraded = compose(cached.value, request_id, cached.degraded)
+    async with caller:
+        cached = await services.cache.get_or_compute(key, compute)
+    body, degraded = compose(cached.value, caller.request_id, cached.degraded)
     total_ms = (time.perf_counter() - started) * 1e3
     _count(services, cached.tier, degraded, timings)
     return Answer(body, cached.tier, {"total": total_ms, **timings})
 
 
 async def _text_vector(
-    text: str | None, serving: Serving, services: Services, timings: dict[str, float]
+    text: str | None,
+    serving: Serving,
+    services: Services,
+    caller: Caller,
+    timings: dict[str, float],
 ) -> Vector | None:
     if text is None:
         return None
     started = time.perf_counter()
 
     async def encode() -> bytes:
-        vectors = await services.compute.run(lambda: serving.encoder.encode_queries([text]))
-        return bytes(vectors[0].astype("<f4").tobytes())
+        caller.watch()
+        vector = await services.batcher.encode(text, serving.encoder, caller.deadline)
+        return bytes(vector.astype("<f4").tobytes())
 
     # A vector outlives the index version: it depends on the text and the model alone.
     key = cache_key(b"text", serving.encoder.identity.digest, text)
@@ -85,12 +94,17 @@ async def _text_vector(
 
 
 async def _recommend(
-    query: Query, serving: Serving, services: Services, text_vector: Vector | None
+    query: Query,
+    serving: Serving,
+    services: Services,
+    caller: Caller,
+    text_vector: Vector | None,
 ) -> Recommendations:
     snapshot = serving.snapshot
     cheap = query.k <= _INLINE_K and not query.diversity and len(snapshot.table) <= _INLINE_ITEMS
     if cheap:
         return recommend(query, snapshot, text_vector)
+    caller.watch()
     return await services.compute.run(lambda: recommend(query, snapshot, text_vector))
 
 
@@ -99,7 +113,7 @@ def _count(
 ) -> None:
     metrics = services.metrics
     metrics.cache.labels(tier).inc()
-    metrics.queue_depth.set(services.compute.pending)
+    metrics.queue_depth.set(services.compute.pending + services.batcher.waiting)
     for reason in degraded:
         metrics.degraded.labels(reason).inc()
     for stage, spent_ms in timings.items():

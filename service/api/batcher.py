@@ -130,11 +130,13 @@ class QueryBatcher:
             raise
 
     async def aclose(self) -> None:
-        """Cancel what waits, and wait for what runs."""
-        while self._queue:
-            self._queue.popleft().vector.cancel()
-        self._tokens_waiting = 0
-        await asyncio.gather(*self._running)
+        """Cancel what waits, and wait for what runs. Call it when nobody asks any more."""
+        while self._queue or self._running:
+            while self._queue:
+                self._queue.popleft().vector.cancel()
+            self._tokens_waiting = 0
+            if self._running:
+                await asyncio.wait(self._running)
 
     def _flush_soon(self) -> None:
         # On the next turn of the loop, so that texts which arrive in this one go together.
@@ -228,12 +230,12 @@ class QueryBatcher:
             self._metrics.queue_wait.observe(now - waiting.arrived)
         try:
             vectors = encoder.encode_queries([waiting.text for waiting in wanted])
+            _check(vectors, len(wanted), encoder)
         except EncodingFailed:
             raise
         except Exception as error:
             # The edge of the thread: whatever a model raises is a failure of this batch alone.
             raise EncodingFailed(f"{encoder.identity} failed: {type(error).__name__}.") from error
-        _check(vectors, len(wanted), encoder)
         return wanted, vectors
 
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.errors import (
+    DeadlineExceeded,
     InvalidInput,
     ItemNotFound,
     MagpieError,
@@ -32,6 +33,7 @@ _STATUS: tuple[tuple[type[MagpieError], HTTPStatus], ...] = (
     (VersionNotFound, HTTPStatus.SERVICE_UNAVAILABLE),
     (NotFound, HTTPStatus.NOT_FOUND),
     (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE),
+    (DeadlineExceeded, HTTPStatus.GATEWAY_TIMEOUT),
 )
 
 

@@ -36,7 +36,10 @@ def _declared(description: str) -> dict[str, object]:
 
 
 PROBLEMS: dict[int, dict[str, object]] = {
-    400: _declared("Not JSON, or something is said twice: `invalid_json`, `duplicate_key`."),
+    400: _declared(
+        "Not JSON, something said twice, or a bad `Request-Timeout-Ms`: "
+        "`invalid_json`, `duplicate_key`, `invalid_timeout`."
+    ),
     404: _declared("No such item: `item_not_found`."),
     413: _declared("The body is too large: `body_too_large`."),
     415: _declared("The body is not application/json: `unsupported_media_type`."),
@@ -44,4 +47,5 @@ PROBLEMS: dict[int, dict[str, object]] = {
         "Wrong form, or a filter that does not fit: `invalid_request`, `invalid_filter`."
     ),
     503: _declared("At the limit, try again: `overloaded`."),
+    504: _declared("The time for this request was up: `deadline_exceeded`."),
 }

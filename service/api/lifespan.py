@@ -9,6 +9,7 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 
+from service.api.batcher import QueryBatcher
 from service.api.compute import ComputePool
 from service.api.metrics import Metrics
 from service.cache.local import LocalCache
@@ -31,6 +32,7 @@ class Services:
     live: Live
     cache: TieredCache
     compute: ComputePool
+    batcher: QueryBatcher
     metrics: Metrics
 
 
@@ -70,12 +72,20 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     local = LocalCache(max_bytes=settings.cache_bytes, ttl_s=settings.cache_ttl_s)
     cache = TieredCache(local, redis)
     compute = ComputePool(settings.compute_threads, settings.compute_queue)
+    batcher = QueryBatcher(
+        compute,
+        metrics,
+        batch_tokens=settings.batch_tokens,
+        queue_tokens=settings.queue_tokens,
+        batches_at_once=settings.compute_threads,
+    )
     watcher = asyncio.create_task(_watch(live, metrics, settings.reload_interval_s))
     try:
-        yield {"services": Services(settings, live, cache, compute, metrics)}
+        yield {"services": Services(settings, live, cache, compute, batcher, metrics)}
     finally:
         watcher.cancel()
         await asyncio.gather(watcher, return_exceptions=True)
+        await batcher.aclose()
         compute.close()
         await cache.aclose()
 

@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 # The advised buckets start at 5 ms, where most of our answers are already sent.
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Metrics:
@@ -23,6 +24,24 @@ class Metrics:
         )
         self.queue_depth = Gauge(
             "rec_queue_depth", "Calls running or waiting for compute.", registry=self.registry
+        )
+        self.batch_size = Histogram(
+            "rec_batch_size",
+            "Search texts encoded together.",
+            buckets=_BATCH_SIZES,
+            registry=self.registry,
+        )
+        self.queue_wait = Histogram(
+            "rec_queue_wait_seconds",
+            "Time that a search text waited for its batch to begin.",
+            buckets=_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.encode_dropped = Counter(
+            "rec_encode_dropped_total",
+            "Search texts not encoded: the caller had `left`, or the deadline had `expired`.",
+            ("reason",),
+            registry=self.registry,
         )
         self.stages = Histogram(
             "rec_stage_duration_seconds",

@@ -24,6 +24,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to bind; MAGPIE_PORT.")] = None,
 ) -> None:
     """Serve the published version of a catalogue; a newly published one is taken over live."""
+    _end_well_when_told_to()
     chosen = {"catalogue": catalogue, "host": host, "port": port}
     settings = Settings.from_environment().model_copy(
         update={name: value for name, value in chosen.items() if value is not None}
@@ -34,18 +35,25 @@ def serve(
     _run(settings, live)
 
 
-def quickstart() -> None:
+def quickstart(
+    only_prepare: Annotated[
+        bool, typer.Option("--no-serve", help="Stop when the index is published.")
+    ] = False,
+) -> None:
     """Fetch and export a model, build and publish the sample index, serve it: `make run`.
 
     What is there already is used as it is.
     """
     from service.pipelines.quickstart import prepare
 
+    _end_well_when_told_to()
     settings = Settings.from_environment()
     with stages() as report:
         notices = prepare(settings, report)
     for notice in notices:
         out.print(f"[yellow]note[/] {notice}")
+    if only_prepare:
+        return
     live = open_live(settings)
     snapshot = live.current.snapshot
     address = f"http://{settings.host}:{settings.port}"
@@ -65,8 +73,6 @@ def _run(settings: Settings, live: Live) -> None:
             f"[bold red]warning[/] {settings.host} can be reached by others, and this version "
             "asks nobody for a key. Put it behind something that does."
         )
-    # uvicorn repeats the signal once it has shut down; a drained service has done well.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     uvicorn.run(
         create_app(settings, live),
         host=settings.host,
@@ -76,6 +82,12 @@ def _run(settings: Settings, live: Live) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
+
+
+def _end_well_when_told_to() -> None:
+    # As process 1 of a container there is no default action. And uvicorn repeats the signal once
+    # it has shut down: a service that was told to end, and did, has done well.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
 
 
 def _is_loopback(host: str) -> bool:

@@ -15,10 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from service.errors import InvalidSettings, ModelNotFound
 
 Pooling: TypeAlias = Literal["cls", "mean", "last"]
+Padding: TypeAlias = Literal["right", "left"]
+Evidence: TypeAlias = Literal["A", "B", "C"]
+"""How well a revision is known: A, the hashes stand in public copies of its files; B, several
+public projects pin it; C, remembered, to be confirmed at the first pull."""
 
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Text = Annotated[str, Field(min_length=1, max_length=400)]
 _COMMIT = 40
+_DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +35,22 @@ class FileRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelScopeName:
+    """Where ModelScope keeps a model. Its history is its own: `revision` is no hub commit."""
+
+    id: str
+    revision: str = "master"
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRecord:
     """One model of the registry.
 
     `revision` is the full commit on the hub, or the version of `package` where the weights come
     with an installed Python package. Instructions are put in front of a text as they stand.
     `normalize` says whether the publisher's own pipeline ends in unit vectors; ours always does.
+    `dims` are the lengths a vector may be cut to (Matryoshka), none where only `dim` makes sense.
+    `weights` are the formats of the weights at that revision as far as known; empty is unknown.
     """
 
     id: str
@@ -55,6 +70,33 @@ class ModelRecord:
     package: str | None = None
     note: str = ""
     files: Mapping[str, FileRecord] = field(default_factory=dict)
+    padding: Padding = "right"
+    dims: tuple[int, ...] = ()
+    parameters: int | None = None
+    dtype: str = "F32"
+    weights: tuple[str, ...] = ()
+    base_model: str = ""
+    country: str = ""
+    modelscope: ModelScopeName | None = None
+    evidence: Evidence = "C"
+    sources: tuple[str, ...] = ()
+    """Public places that state the revision or the hashes, as `owner/repository path`."""
+
+    @property
+    def weights_bytes(self) -> int | None:
+        """Size of the weights: pinned where it is, else what the parameters amount to."""
+        pins = [pin for name, pin in self.files.items() if name.endswith(".safetensors")]
+        sizes = [pin.size_bytes for pin in pins if pin.size_bytes is not None]
+        if sizes and len(sizes) == len(pins):
+            return sum(sizes)
+        if self.parameters is None:
+            return None
+        return self.parameters * _DTYPE_BYTES[self.dtype]
+
+    @property
+    def has_pinned_weights(self) -> bool:
+        """Whether the sha256 of the weights was known before the first pull."""
+        return any(name.endswith(".safetensors") for name in self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +150,16 @@ class _FileTable(_Strict):
     size_bytes: Annotated[int, Field(gt=0)] | None = None
 
 
+_RepositoryName = Annotated[str, Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*$")]
+
+
+class _ModelScopeTable(_Strict):
+    id: _RepositoryName
+    revision: Annotated[str, Field(pattern=r"^[\w][\w.-]{0,63}$")] = "master"
+
+
 class _ModelTable(_Strict):
-    hub_id: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    hub_id: _RepositoryName
     revision: _Text
     licence: _Text
     publisher: _Text
@@ -125,6 +175,16 @@ class _ModelTable(_Strict):
     package: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] | None = None
     note: str = ""
     files: dict[str, _FileTable] = Field(default_factory=dict)
+    padding: Padding = "right"
+    dims: list[Annotated[int, Field(gt=0)]] = Field(default_factory=list)
+    parameters: Annotated[int, Field(gt=0)] | None = None
+    dtype: Literal["F32", "F16", "BF16"] = "F32"
+    weights: list[Literal["safetensors", "pickle", "onnx"]] = Field(default_factory=list)
+    base_model: str = ""
+    country: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""
+    modelscope: _ModelScopeTable | None = None
+    evidence: Evidence = "C"
+    sources: list[_Text] = Field(default_factory=list)
 
     @field_validator("files")
     @classmethod
@@ -142,10 +202,12 @@ class _ModelTable(_Strict):
             raise ValueError(f"revision {self.revision!r} is not a full commit of 40 hex digits")
         if self.package is not None and "model.safetensors" not in self.files:
             raise ValueError("weights from a package need their sha256 in `files`")
+        if self.dims and (sorted(set(self.dims)) != self.dims or self.dims[-1] != self.dim):
+            raise ValueError("dims must rise and end in dim")
         return self
 
     def record(self, model_id: str) -> ModelRecord:
-        files = {n: FileRecord(f.sha256, f.size_bytes) for n, f in self.files.items()}
+        scope = self.modelscope
         return ModelRecord(
             id=model_id,
             hub_id=self.hub_id,
@@ -163,7 +225,17 @@ class _ModelTable(_Strict):
             stand_in=self.stand_in,
             package=self.package,
             note=self.note,
-            files=files,
+            files={n: FileRecord(f.sha256, f.size_bytes) for n, f in self.files.items()},
+            padding=self.padding,
+            dims=tuple(self.dims),
+            parameters=self.parameters,
+            dtype=self.dtype,
+            weights=tuple(self.weights),
+            base_model=self.base_model,
+            country=self.country,
+            modelscope=None if scope is None else ModelScopeName(scope.id, scope.revision),
+            evidence=self.evidence,
+            sources=tuple(self.sources),
         )
 
 

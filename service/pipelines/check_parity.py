@@ -28,6 +28,7 @@ def reference_vectors(upstream: Path, record: ModelRecord, texts: tuple[str, ...
         device="cpu",
         local_files_only=True,
         trust_remote_code=False,
+        truncate_dim=record.dim if record.dims else None,
         # Some publishers store 16 bits; the reference computes in 32 all the same.
         model_kwargs={"dtype": torch.float32, "use_safetensors": True},
     )

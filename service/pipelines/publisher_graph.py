@@ -19,6 +19,9 @@ from service.pipelines.sentence_tokenizer import write_tokenizer
 if TYPE_CHECKING:
     import onnx
 
+SHIPPED = "onnx/model.onnx"
+"""Where publishers keep the graph, relative to the model's files."""
+
 OUTPUTS = ("last_hidden_state", "token_embeddings")
 """Names by which exporters call the token vectors, float (batch, sequence, hidden)."""
 
@@ -42,8 +45,8 @@ def adopt(upstream: Path, record: ModelRecord, work: Path) -> int:
     """Make an export's graph and tokenizer of the ONNX file that the publisher ships.
 
     Args:
-        upstream: the pulled files, verified, with `record.onnx` among them.
-        record: says how token vectors become one, and of how many numbers.
+        upstream: the pulled files, verified, with `SHIPPED` among them.
+        record: says how token vectors become one; where it has `dims`, `dim` is the one chosen.
         work: a folder that receives `model.onnx` and `tokenizer.json`.
 
     Returns:
@@ -54,19 +57,17 @@ def adopt(upstream: Path, record: ModelRecord, work: Path) -> int:
     """
     import onnx
 
-    if record.onnx is None:
-        raise ModelRejected(f"{record.id}: its record names no ONNX file of the publisher.")
     _check_pooling(upstream, record)
     try:
-        model = onnx.load(str(upstream / record.onnx), load_external_data=False)
+        model = onnx.load(str(upstream / SHIPPED), load_external_data=False)
     except Exception as error:  # protobuf's C++ side raises its own classes
-        raise ModelRejected(f"{record.onnx}: is not an ONNX file ({error}).") from error
-    _refuse(record.onnx, find_faults(model))
+        raise ModelRejected(f"{SHIPPED}: is not an ONNX file ({error}).") from error
+    _refuse(find_faults(model))
     opset = _opset(model)
     if record.pooling == "last" and opset < _OLDEST_OPSET_FOR_LAST:
-        raise ModelRejected(f"{record.onnx}: opset {opset} cannot pick the last token.")
+        raise ModelRejected(f"{SHIPPED}: opset {opset} cannot pick the last token.")
     append_pooling(model, record.pooling, record.dim if record.dims else None)
-    _check(model, record.onnx)
+    _check(model)
     (work / GRAPH).write_bytes(model.SerializeToString(deterministic=True))
     write_tokenizer(upstream, work / TOKENIZER)
     return opset
@@ -241,21 +242,21 @@ def _check_pooling(upstream: Path, record: ModelRecord) -> None:
         )
 
 
-def _refuse(name: str, faults: Iterator[str]) -> None:
+def _refuse(faults: Iterator[str]) -> None:
     found = list(dict.fromkeys(faults))
     if found:
         more = f", and {len(found) - 5} more" if len(found) > 5 else ""
         raise ModelRejected(
-            f"{name}: " + "; ".join(found[:5]) + more + ".",
-            "Nothing of it was run. Take the safetensors instead: remove `onnx` from its record.",
+            f"{SHIPPED}: " + "; ".join(found[:5]) + more + ".",
+            "Nothing of it was run. Pull the safetensors instead.",
         )
 
 
-def _check(model: "onnx.ModelProto", name: str) -> None:
+def _check(model: "onnx.ModelProto") -> None:
     import onnx
 
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ModelRejected(f"{name}: is not a valid ONNX graph ({reason}).") from error
+        raise ModelRejected(f"{SHIPPED}: is not a valid ONNX graph ({reason}).") from error

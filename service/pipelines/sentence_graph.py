@@ -25,7 +25,8 @@ def write_graph(upstream: Path, record: ModelRecord, path: Path) -> None:
     """Export a model as one ONNX file with dynamic batch and sequence.
 
     Inputs `input_ids`, `attention_mask` and, where the model has segments, `token_type_ids`:
-    int64 (batch, sequence). Output `embedding`: float32 (batch, dim).
+    int64 (batch, sequence). Output `embedding`: float32 (batch, dim). Where the record has
+    `dims`, its `dim` is the one chosen: a vector is cut to it and then made a unit vector.
 
     Where the last token speaks for the text, positions are counted from the mask and the last
     token is found by it, so that the vectors are the same whichever side is padded: the
@@ -54,7 +55,7 @@ def write_graph(upstream: Path, record: ModelRecord, path: Path) -> None:
     axes = {name: {0: "batch", 1: "sequence"} for name in names}
     with torch.no_grad():
         torch.onnx.export(
-            _sentence_model(backbone, names, record.pooling).eval(),
+            _sentence_model(backbone, names, record).eval(),
             tuple(_example(names)),
             str(path),
             input_names=names,
@@ -76,9 +77,12 @@ def _example(names: list[str]) -> "Iterator[torch.Tensor]":
 
 
 def _sentence_model(
-    backbone: "torch.nn.Module", names: list[str], pooling: Pooling
+    backbone: "torch.nn.Module", names: list[str], record: ModelRecord
 ) -> "torch.nn.Module":
     import torch
+
+    pooling, dim = record.pooling, record.dim
+    is_cut = bool(record.dims) and dim < record.dims[-1]
 
     class SentenceModel(torch.nn.Module):
         def __init__(self) -> None:
@@ -91,6 +95,8 @@ def _sentence_model(
                 inputs["position_ids"] = positions(inputs["attention_mask"])
             hidden = self.backbone(**inputs).last_hidden_state
             pooled = pool(hidden, inputs["attention_mask"], pooling)
+            if is_cut:
+                pooled = pooled[:, :dim]
             # Also where the publisher leaves it out: an Encoder promises unit rows.
             return torch.nn.functional.normalize(pooled, p=2.0, dim=1)
 

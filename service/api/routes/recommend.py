@@ -5,8 +5,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.answer import answer
+from service.api.caller import Caller
 from service.api.dependencies import ServicesDep, read_json_body
-from service.api.errors import request_id_of
 from service.api.examples import ANSWER, PROBLEMS
 from service.api.lifespan import Services
 from service.api.parameters import SearchParameters, SimilarParameters, read_parameters
@@ -73,6 +73,7 @@ async def search(request: Request, services: ServicesDep) -> Response:
 
 
 async def _respond(query: Query, request: Request, services: Services) -> Response:
-    found = await answer(query, services, request_id_of(request))
+    caller = Caller.of(request, services.settings.request_timeout_s)
+    found = await answer(query, services, caller)
     headers = {"server-timing": found.server_timing(), "cache-control": "no-store"}
     return Response(found.body, headers=headers, media_type="application/json")

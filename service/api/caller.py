@@ -1,0 +1,101 @@
+"""Who waits for an answer: until when, and whether anybody is still there."""
+
+import asyncio
+import time
+from contextlib import suppress
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self
+
+from starlette.requests import Request
+from starlette.types import Receive
+
+from service.api.errors import RequestRefused, request_id_of
+from service.errors import DeadlineExceeded
+
+TIMEOUT_HEADER = "request-timeout-ms"
+"""How long the client will wait. No standard names it; Baseten's clients send it like this."""
+
+# Queues look at the deadline themselves and know best what was waiting; they come first.
+_QUEUES_FIRST_S = 0.005
+
+
+class Caller:
+    """A block that ends early when nobody waits for its outcome any more.
+
+    `async with caller:` raises DeadlineExceeded once the deadline has passed, and RequestRefused
+    once the client has hung up, if `watch` was called. Use it once, in one task.
+
+    Args:
+        request_id: names the request.
+        deadline: on the clock of `time.monotonic`.
+        receive: the ASGI channel of a request whose body has been read.
+    """
+
+    def __init__(self, request_id: str, deadline: float, receive: Receive) -> None:
+        self.request_id = request_id
+        self.deadline = deadline
+        self._receive = receive
+        self._limit = asyncio.timeout(None)
+        self._watcher: asyncio.Task[None] | None = None
+
+    @classmethod
+    def of(cls, request: Request, timeout_s: float) -> Self:
+        """Read how long the client will wait; at most, and by default, `timeout_s`.
+
+        Raises:
+            RequestRefused: the header is not a whole number of milliseconds from 1 on.
+        """
+        wanted = request.headers.get(TIMEOUT_HEADER)
+        if wanted is not None:
+            if not (wanted.isascii() and wanted.isdecimal() and len(wanted) < 10 and int(wanted)):
+                raise RequestRefused(
+                    HTTPStatus.BAD_REQUEST,
+                    "invalid_timeout",
+                    "Request-Timeout-Ms must be a whole number of milliseconds, 1 or more.",
+                )
+            timeout_s = min(timeout_s, int(wanted) / 1e3)
+        return cls(request_id_of(request), time.monotonic() + timeout_s, request.receive)
+
+    def watch(self) -> None:
+        """From here on, end the block also when the client hangs up. Worth it before a wait."""
+        if self._watcher is None:
+            self._watcher = asyncio.create_task(self._hung_up())
+            self._watcher.add_done_callback(self._give_up)
+
+    async def __aenter__(self) -> Self:
+        left_s = self.deadline - time.monotonic()
+        self._limit = asyncio.timeout(max(left_s, 0.0) + _QUEUES_FIRST_S)
+        await self._limit.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        has_left = False
+        if self._watcher is not None:
+            has_left = self._watcher.done()
+            self._watcher.cancel()
+        try:
+            await self._limit.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            if has_left:
+                raise RequestRefused(
+                    HTTPStatus.REQUEST_TIMEOUT, "client_left", "The client hung up."
+                ) from None
+            raise DeadlineExceeded(
+                "The time for this request was up.", "Try again, or allow it more time."
+            ) from None
+
+    async def _hung_up(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _give_up(self, watcher: asyncio.Task[None]) -> None:
+        if not watcher.cancelled():
+            # The block may have ended at this very moment.
+            with suppress(RuntimeError):
+                self._limit.reschedule(asyncio.get_running_loop().time())
