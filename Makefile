@@ -23,7 +23,7 @@ run: $(VENV)/.installed-run ## install, fetch and export a model, build the samp
 test: $(VENV)/.installed-test check ## everything that must hold: format, lint, types, imports, suite
 	@$(MAKE) --no-print-directory system-packages
 	@$(BIN)/coverage erase
-	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=85
+	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
 
 check: $(VENV)/.installed-test ## format, lint, spelling, types, import contracts
 	$(BIN)/ruff format --check .

@@ -16,6 +16,14 @@ from service.errors import DeadlineExceeded
 TIMEOUT_HEADER = "request-timeout-ms"
 """How long the client will wait. No standard names it; Baseten's clients send it like this."""
 
+TIMEOUT_PARAMETER = {
+    "name": "Request-Timeout-Ms",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+    "description": "How long you will wait, in milliseconds. The service has a limit of its own.",
+}
+
 # Queues look at the deadline themselves and know best what was waiting; they come first.
 _QUEUES_FIRST_S = 0.005
 

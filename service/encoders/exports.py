@@ -7,7 +7,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,6 +22,11 @@ TOKENIZER = "tokenizer.json"
 MANIFEST = "export.json"
 _CURRENT = "CURRENT"
 _NAME_LENGTH = 12
+
+Precision: TypeAlias = Literal["float32", "float16", "int8"]
+"""What the weights of a graph are stored in."""
+Origin: TypeAlias = Literal["converted", "publisher"]
+"""Whether we converted the graph from the weights, or took the one the publisher ships."""
 
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -43,7 +48,10 @@ class ExportedFile(_Strict):
 
 
 class Parity(_Strict):
-    """How close the graph comes to the reference: cosine over `texts` fixed texts."""
+    """How close the graph comes to the reference: cosine over `texts` fixed texts.
+
+    With 0 texts nothing was compared: the publisher's graph was taken and no reference was here.
+    """
 
     min_cosine: float
     mean_cosine: float
@@ -79,6 +87,8 @@ class ExportManifest(_Strict):
     """Digest of the upstream files this was made from, as in the model's lock."""
     created_at: str
     tools: Mapping[str, str]
+    precision: Precision = "float32"
+    origin: Origin = "converted"
 
     @property
     def model(self) -> ModelIdentity:

@@ -11,11 +11,14 @@ from service.encoders.exports import Parity
 from service.encoders.onnx_encoder import OnnxEncoder
 from service.encoders.registry import ModelRecord
 from service.errors import ParityFailed
+from service.pipelines.agreement import cosines
 from service.pipelines.parity_texts import PARITY_TEXTS
-from service.types import Scores, Vectors
+from service.types import Vectors
 
 _REFERENCE_BATCH = 16
 _SHOWN = 60
+# A graph that ignores its input gives 1; some models keep all their texts at a narrow angle.
+_MOST_ALIKE = 0.999
 
 
 def reference_vectors(upstream: Path, record: ModelRecord, texts: tuple[str, ...]) -> Vectors:
@@ -60,21 +63,39 @@ def check_parity(
             f"{record.id}: the reference gives {reference.shape[1]} numbers a text, "
             f"the export {ours.shape[1]}."
         )
-    cosines = _cosines(ours, reference)
-    worst = int(np.argmin(cosines))
+    found = cosines(ours, reference)
+    worst = int(np.argmin(found))
     # Written so that a NaN fails too.
-    if not cosines[worst] >= min_cosine:
+    if not found[worst] >= min_cosine:
         raise ParityFailed(
-            f"{record.id}: cosine {cosines[worst]:.6f} to the reference, {min_cosine} is asked, "
+            f"{record.id}: cosine {found[worst]:.6f} to the reference, {min_cosine} is asked, "
             f"on {(items + queries)[worst][:_SHOWN]!r}.",
             "Check pooling, max_tokens and normalize of its record in models/registry.toml.",
         )
-    return Parity(
-        min_cosine=float(cosines[worst]), mean_cosine=float(cosines.mean()), texts=len(cosines)
-    )
+    return Parity(min_cosine=float(found[worst]), mean_cosine=float(found.mean()), texts=len(found))
 
 
-def _cosines(left: Vectors, right: Vectors) -> Scores:
-    norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    cosines: Scores = np.einsum("ij,ij->i", left, right) / norms
-    return cosines
+def check_unaided(encoder: OnnxEncoder, *, min_cosine: float) -> None:
+    """Look at what can be seen without a reference: batches, differences, length.
+
+    That vectors have length 1 is seen by the encoder itself.
+
+    Raises:
+        ParityFailed: a text's vector depends on its batch, or does not depend on the text.
+    """
+    together = encoder.encode_items(PARITY_TEXTS)
+    alone = np.vstack([encoder.encode_items([text]) for text in PARITY_TEXTS])
+    found = cosines(together, alone)
+    worst = int(np.argmin(found))
+    if not found[worst] >= min_cosine:
+        raise ParityFailed(
+            f"{encoder.identity}: alone and in a batch, {PARITY_TEXTS[worst][:_SHOWN]!r} gives "
+            f"vectors with cosine {found[worst]:.6f}; {min_cosine} is asked."
+        )
+    similar = float((together @ together.T).mean())
+    if not similar <= _MOST_ALIKE:
+        raise ParityFailed(
+            f"{encoder.identity}: its vectors of {len(PARITY_TEXTS)} different texts are nearly "
+            f"one (mean cosine {similar:.4f}).",
+            "The graph does not read its input, or pools another way than its record says.",
+        )

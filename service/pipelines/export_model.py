@@ -1,5 +1,6 @@
 """Export: a pulled model becomes one ONNX graph, accepted only if it is faithful."""
 
+from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,7 @@ from service.encoders.exports import (
     ExportedFile,
     ExportManifest,
     Identity,
+    Origin,
     Parity,
     export_digest,
     export_folder,
@@ -21,14 +23,20 @@ from service.encoders.exports import (
 )
 from service.encoders.onnx_encoder import OnnxEncoder
 from service.encoders.registry import ModelRecord
-from service.errors import CorruptArtifact, ModelNotFound
-from service.pipelines.check_parity import check_parity
+from service.errors import CorruptArtifact, InvalidSettings, ModelNotFound, ParityFailed
+from service.pipelines.check_parity import check_parity, check_unaided
+from service.pipelines.golden_vectors import GOLDEN, GoldenVectors, compare_golden
 from service.pipelines.model_lock import UPSTREAM
+from service.pipelines.publisher_graph import SHIPPED, adopt
 from service.pipelines.pull_model import alone, verify_upstream
 from service.pipelines.sentence_graph import OPSET, quiet_libraries, write_graph
 from service.pipelines.sentence_tokenizer import write_tokenizer
 
-_TOOLS = ("torch", "transformers", "sentence-transformers", "onnxruntime", "tokenizers")
+_WEIGHTS = "model.safetensors"
+_TOOLS: dict[Origin, tuple[str, ...]] = {
+    "converted": ("torch", "transformers", "sentence-transformers", "onnxruntime", "tokenizers"),
+    "publisher": ("onnx", "onnxruntime", "tokenizers"),
+}
 _FROM_RECORD = (
     "dim", "max_tokens", "pooling", "normalize", "query_instruction", "item_instruction",
     "stand_in", "note", "licence",
@@ -38,25 +46,36 @@ MIN_COSINE = 0.9999
 
 
 def export(
-    record: ModelRecord, models: Path, *, now: datetime, min_cosine: float = MIN_COSINE
+    record: ModelRecord,
+    models: Path,
+    *,
+    now: datetime,
+    min_cosine: float = MIN_COSINE,
+    dim: int | None = None,
 ) -> Path:
     """Export a model and make the result current; the same export is not made twice.
+
+    Where the weights were pulled, they are converted, which needs torch; where the publisher's
+    own graph was pulled instead, that is taken, which does not.
 
     Args:
         record: which model; its files must have been pulled.
         models: the folder that holds one folder a model.
         now: the time that goes into the manifest, with a time zone.
         min_cosine: what every parity text must reach against the reference.
+        dim: how many numbers of a vector to keep, one of the record's `dims`; None keeps all.
 
     Returns:
         The export's folder, `models/<id>/exports/<digest>`.
 
     Raises:
         ModelNotFound: the model has not been pulled.
+        InvalidSettings: its vectors may not be cut to `dim`.
         ModelRejected: its upstream files are of a kind we refuse to open.
         HashMismatch: its upstream files are not the pinned ones.
         ParityFailed: the graph does not give the reference's vectors; nothing is kept.
     """
+    record = _cut(record, dim)
     upstream = models / record.id / UPSTREAM
     if not upstream.is_dir():
         raise ModelNotFound(
@@ -64,7 +83,8 @@ def export(
         )
     with alone(record.id, models / record.id):
         upstream_digest = verify_upstream(record, models).digest
-        tools = {name: version(name) for name in _TOOLS}
+        origin = _origin(upstream)
+        tools = {name: version(name) for name in _TOOLS[origin]}
         done = _same_export(record, models, upstream_digest, tools)
         if done is not None:
             return done
@@ -73,18 +93,63 @@ def export(
         remove_staging(exports)
         with TemporaryDirectory(prefix=".staging-", dir=exports) as name:
             work = Path(name)
-            with quiet_libraries():
-                write_graph(upstream, record, work / GRAPH)
-                write_tokenizer(upstream, work / TOKENIZER)
-                manifest = _manifest(record, work, upstream_digest, tools, now)
-                manifest.write(work)
-                encoder = OnnxEncoder.open(work)
-                parity = check_parity(encoder, upstream, record, min_cosine=min_cosine)
+            opset = _write(upstream, record, work, origin)
+            manifest = _manifest(record, work, upstream_digest, tools, now).model_copy(
+                update={"opset": opset, "origin": origin}
+            )
+            manifest.write(work)
+            parity = _prove(OnnxEncoder.open(work), upstream, record, models, min_cosine)
             manifest.model_copy(update={"parity": parity}).write(work)
             folder = export_folder(models, manifest.model)
             _take(work, folder)
         set_current(folder)
     return folder
+
+
+def _cut(record: ModelRecord, dim: int | None) -> ModelRecord:
+    if dim is None or dim == record.dim:
+        return record
+    if dim not in record.dims:
+        choices = ", ".join(map(str, record.dims or (record.dim,)))
+        raise InvalidSettings(
+            f"the vectors of {record.id} may not be cut to {dim} numbers.", f"Choose: {choices}."
+        )
+    return replace(record, dim=dim)
+
+
+def _origin(upstream: Path) -> Origin:
+    is_shipped = (upstream / SHIPPED).is_file() and not (upstream / _WEIGHTS).is_file()
+    return "publisher" if is_shipped else "converted"
+
+
+def _write(upstream: Path, record: ModelRecord, work: Path, origin: Origin) -> int:
+    """Write graph and tokenizer; returns the graph's opset."""
+    if origin == "publisher":
+        return adopt(upstream, record, work)
+    with quiet_libraries():
+        write_graph(upstream, record, work / GRAPH)
+    write_tokenizer(upstream, work / TOKENIZER)
+    return OPSET
+
+
+def _prove(
+    encoder: OnnxEncoder, upstream: Path, record: ModelRecord, models: Path, min_cosine: float
+) -> Parity:
+    """Compare with the reference where the weights are here, and with what was locked."""
+    golden = GoldenVectors.read(models / record.id / GOLDEN)
+    if golden is not None and golden.applies_to(encoder):
+        result = compare_golden(golden, encoder, encoder.manifest.precision)
+        if not result.passed:
+            raise ParityFailed(
+                f"{record.id}: a number is {result.max_error:.6f} from its golden one, "
+                f"{result.tolerance} is allowed, on {result.worst_text[:60]!r}.",
+                f"If new numbers are meant, delete models/{record.id}/{GOLDEN} first.",
+            )
+    if encoder.manifest.origin == "publisher":
+        check_unaided(encoder, min_cosine=min_cosine)
+        return _UNPROVEN
+    with quiet_libraries():
+        return check_parity(encoder, upstream, record, min_cosine=min_cosine)
 
 
 def _same_export(
@@ -97,8 +162,9 @@ def _same_export(
         manifest.verify(folder)
     except (ModelNotFound, CorruptArtifact):
         return None
-    made_from = (manifest.upstream_digest, manifest.tools, manifest.opset)
-    if made_from != (upstream_digest, tools, OPSET):
+    made_from = (manifest.upstream_digest, manifest.tools, manifest.precision)
+    is_ours = manifest.origin == "publisher" or manifest.opset == OPSET
+    if made_from != (upstream_digest, tools, "float32") or not is_ours:
         return None
     is_same = all(getattr(manifest, name) == getattr(record, name) for name in _FROM_RECORD)
     return folder if is_same else None

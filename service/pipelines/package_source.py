@@ -7,8 +7,8 @@ from pathlib import Path
 
 from service.encoders.registry import ModelRecord
 from service.errors import ModelNotFound
-from service.pipelines.hub_source import Progress
-from service.pipelines.model_intake import is_allowed
+from service.pipelines.model_intake import is_wanted
+from service.pipelines.remote_files import Progress
 
 _PACKAGE_FOLDER = "model"
 
@@ -22,7 +22,7 @@ def copy_from_package(record: ModelRecord, folder: Path, *, progress: Progress) 
     source = _package_folder(record)
     paths = [path for path in sorted(source.rglob("*")) if path.is_file()]
     wanted = [(path, path.relative_to(source).as_posix()) for path in paths]
-    wanted = [(path, name) for path, name in wanted if is_allowed(name)]
+    wanted = [(path, name) for path, name in wanted if is_wanted(name, "safetensors")]
     total = sum(path.stat().st_size for path, _ in wanted)
     done = 0
     for path, name in wanted:

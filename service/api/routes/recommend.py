@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.answer import answer
-from service.api.caller import Caller
+from service.api.caller import TIMEOUT_PARAMETER, Caller
 from service.api.dependencies import ServicesDep, read_json_body
 from service.api.examples import ANSWER, PROBLEMS
 from service.api.lifespan import Services
@@ -24,12 +24,13 @@ _ANSWERS = {200: {"model": RecommendAnswer, "content": ANSWER}, **PROBLEMS}
     summary="Recommend items for any mix of items and text",
     responses=_ANSWERS,  # type: ignore[arg-type]
     openapi_extra={
+        "parameters": [TIMEOUT_PARAMETER],
         "requestBody": {
             "required": True,
             "content": {
                 "application/json": {"schema": {"$ref": "#/components/schemas/RecommendRequest"}}
             },
-        }
+        },
     },
 )
 async def recommend(request: Request, services: ServicesDep) -> Response:
@@ -49,7 +50,7 @@ async def recommend(request: Request, services: ServicesDep) -> Response:
     "/items/{item_id:path}/similar",
     summary="Items similar to one item",
     responses=_ANSWERS,  # type: ignore[arg-type]
-    openapi_extra={"parameters": SimilarParameters.documented()},
+    openapi_extra={"parameters": [*SimilarParameters.documented(), TIMEOUT_PARAMETER]},
 )
 async def similar(item_id: str, request: Request, services: ServicesDep) -> Response:
     """The related items of an item page. An unknown id is a 404 here, as it is the resource."""
@@ -65,7 +66,7 @@ async def similar(item_id: str, request: Request, services: ServicesDep) -> Resp
     "/search",
     summary="Items for a text",
     responses=_ANSWERS,  # type: ignore[arg-type]
-    openapi_extra={"parameters": SearchParameters.documented()},
+    openapi_extra={"parameters": [*SearchParameters.documented(), TIMEOUT_PARAMETER]},
 )
 async def search(request: Request, services: ServicesDep) -> Response:
     """Items whose meaning is nearest to a text."""
