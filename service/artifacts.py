@@ -40,6 +40,15 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(path: Path) -> None:
+    """Create a folder and its missing parents, each one's name forced to the disk."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    fsync_path(path.parent)
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Replace `path` so that a reader sees the old bytes or the new ones, never a part."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -63,7 +72,7 @@ def staged_folder(final: Path) -> Iterator[Path]:
     """
     if final.exists():
         raise FileExistsError(final)
-    final.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(final.parent)
     staging = final.with_name(f"{_STAGING_PREFIX}{final.name}-{secrets.token_hex(4)}")
     staging.mkdir()
     try:
@@ -76,6 +85,18 @@ def staged_folder(final: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
         raise
     fsync_path(final.parent)
+
+
+def discard_folder(path: Path) -> None:
+    """Delete a folder in one step as far as readers can see, then free what it took.
+
+    Interrupted after the first step, `remove_staging` does the rest. Who has opened or mapped a
+    file of it keeps that file.
+    """
+    doomed = path.with_name(f"{_STAGING_PREFIX}{path.name}-{secrets.token_hex(4)}")
+    path.rename(doomed)
+    fsync_path(path.parent)
+    shutil.rmtree(doomed)
 
 
 def remove_staging(parent: Path) -> list[Path]:
@@ -96,7 +117,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     Raises:
         BlockingIOError: somebody else holds it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,6 +4,7 @@ MagpieError
 ├── InvalidInput             what the caller sent cannot be used
 │   ├── InvalidQuery         a recommend request that contradicts itself or exceeds a limit
 │   ├── InvalidFilter        a filter on an unknown key, or a range on a key without numbers
+│   ├── InvalidItem          an item that cannot be put into the catalogue
 │   └── InvalidCatalogue     a file of items that cannot be read, or has too many bad rows
 ├── NotFound
 │   ├── ItemNotFound
@@ -12,13 +13,16 @@ MagpieError
 ├── ModelError
 │   ├── HubUnavailable       no hub answered; nothing is known against the model
 │   ├── ModelRejected        a file we refuse to have: format, code, link, extra
+│   ├── LicenceRefused       a licence that is not on the list of accepted ones
 │   ├── HashMismatch         a file that is not the one that was pinned
 │   ├── ParityFailed         the exported graph does not give the reference's vectors
 │   ├── ModelMismatch        index and encoder are not of one model
 │   └── EncodingFailed       the model returned NaN, infinity or a wrong shape
 ├── IndexFailure
 │   ├── CorruptArtifact      bytes on disk are not the ones the manifest names
-│   └── PublishConflict      another publisher holds the lock
+│   ├── PublishConflict      another publisher holds the lock
+│   ├── ChangesNotStored     the disk refuses changes of items; nothing was accepted
+│   └── TooManyChanges       more fresh items than are searched beside an index
 ├── Overloaded               more work is waiting than can be finished in time
 ├── DeadlineExceeded         nobody waits for the answer any more
 └── InvalidSettings          a MAGPIE_* variable that cannot be used
@@ -30,12 +34,15 @@ from typing import ClassVar
 class MagpieError(Exception):
     """Base of all. `code` is stable and for programs, the message is for people.
 
+    `exit_code` is what a command ends with; 2 is not used, it means a wrong command line.
+
     Args:
         message: what is wrong, with the value where that is safe to show.
         hint: what to do about it, one sentence; empty where the message says it already.
     """
 
     code: ClassVar[str] = "internal"
+    exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -62,6 +69,16 @@ class InvalidFilter(InvalidInput):
     """A filter on an unknown key, or a range on a key that holds no numbers."""
 
     code = "invalid_filter"
+
+
+class InvalidItem(InvalidInput):
+    """An item that cannot be put into the catalogue. `flaws` has the place and reason of each."""
+
+    code = "invalid_item"
+
+    def __init__(self, message: str, hint: str = "", flaws: tuple[tuple[str, str], ...] = ()):
+        super().__init__(message, hint)
+        self.flaws = flaws
 
 
 class InvalidCatalogue(InvalidInput):
@@ -112,6 +129,12 @@ class ModelRejected(ModelError):
     code = "model_rejected"
 
 
+class LicenceRefused(ModelError):
+    """A model's licence is not on the list of accepted ones."""
+
+    code = "model_licence_refused"
+
+
 class HashMismatch(ModelError):
     """A model file is not the one that was pinned."""
 
@@ -152,6 +175,26 @@ class PublishConflict(IndexFailure):
     """Another publisher holds the lock of this catalogue."""
 
     code = "publish_conflict"
+    exit_code = 3
+
+
+class PublishRefused(IndexFailure):
+    """A version is whole, but fails a gate: too few items, too low a recall, other neighbours."""
+
+    code = "publish_refused"
+    exit_code = 4
+
+
+class ChangesNotStored(IndexFailure):
+    """The disk refuses changes of items; none of them was accepted."""
+
+    code = "changes_not_stored"
+
+
+class TooManyChanges(IndexFailure):
+    """More fresh items than are searched beside an index; a rebuild takes them in."""
+
+    code = "too_many_changes"
 
 
 class Overloaded(MagpieError):

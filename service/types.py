@@ -28,6 +28,9 @@ Attributes: TypeAlias = Mapping[str, AttributeValue]
 Source: TypeAlias = Literal["similar", "search", "fallback"]
 """What answered: neighbours of seeds, neighbours of a text, or the list for nobody."""
 
+EXTERNAL = "external"
+"""Id of every model that we do not have, only its vectors; the revision names which one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -50,8 +53,13 @@ class ModelIdentity:
     revision: str
     digest: str
 
+    @property
+    def is_external(self) -> bool:
+        """Whether the vectors were brought along: then there is nothing to encode a text with."""
+        return self.id == EXTERNAL
+
     def __str__(self) -> str:
-        return f"{self.id}@{self.revision[:7]}"
+        return f"{self.id}@{self.revision if self.is_external else self.revision[:7]}"
 
 
 @dataclass(frozen=True, slots=True)

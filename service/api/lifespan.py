@@ -15,9 +15,11 @@ from service.api.metrics import Metrics
 from service.cache.local import LocalCache
 from service.cache.redis import RedisCache
 from service.cache.tiers import TieredCache
-from service.encoders.exports import find_export
+from service.encoders.custody import check_custody
+from service.encoders.exports import ExportManifest, find_export
 from service.encoders.onnx_encoder import OnnxEncoder
 from service.index.live import Live
+from service.index.manifest import Manifest
 from service.settings import Settings
 from service.types import ModelIdentity
 
@@ -54,7 +56,11 @@ def open_live(settings: Settings) -> Live:
         export = find_export(settings.models_dir, identity)
         return OnnxEncoder.open(export, threads=settings.encoder_threads)
 
-    return Live(settings.indexes_dir, settings.catalogue, open_encoder)
+    def check(manifest: Manifest) -> None:
+        export = ExportManifest.read(find_export(settings.models_dir, manifest.model))
+        check_custody(settings.models_dir, export, index_lock=manifest.model_lock)
+
+    return Live(settings.indexes_dir, settings.catalogue, open_encoder, check)
 
 
 @asynccontextmanager

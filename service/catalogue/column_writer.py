@@ -1,7 +1,6 @@
 """Writes the columns of an item table: collected item by item, sorted once, saved."""
 
-from array import array
-from collections.abc import Sequence
+import shutil
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from service.catalogue.arrays import save_array
 from service.catalogue.columns import FOLDER, LISTING, Kind, column_stem, hash_keyword
+from service.catalogue.spill import Spill
 from service.errors import InvalidCatalogue
 from service.types import Item, Scalar
 
@@ -18,33 +18,53 @@ MAX_COLUMNS = 512
 MAX_KEYWORD_CHARACTERS = 256
 _LISTED_VALUES = 1000
 _TOP_VALUES = 100
+_SPILLS = ".spills"
 
 _Counted: TypeAlias = list[tuple[Scalar, int]]
 
 
-def write_columns(items: Sequence[Item], folder: Path) -> None:
-    """Write one column for each attribute of the items, and the listing of them.
+class ColumnsWriter:
+    """Collects one column for each attribute, then writes them and the listing of them.
 
-    Raises:
-        InvalidCatalogue: the items have more than 512 different attributes.
+    Args:
+        folder: of the table. What does not fit into memory waits in a subfolder of it.
     """
-    columns: dict[str, _ColumnWriter] = {}
-    for row, item in enumerate(items):
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._spills = folder / _SPILLS
+        self._spills.mkdir()
+        self._columns: dict[str, _ColumnWriter] = {}
+
+    def add(self, row: int, item: Item) -> None:
+        """Record the attributes of an item; rows come in ascending order.
+
+        Raises:
+            InvalidCatalogue: the items have more than 512 different attributes.
+        """
         for key, value in item.attributes.items():
             if value is None:
                 continue
-            column = columns.get(key)
+            column = self._columns.get(key)
             if column is None:
-                column = columns[key] = _ColumnWriter()
-                _check_count(len(columns))
+                _check_count(len(self._columns) + 1)
+                column = _ColumnWriter(self._spills / str(len(self._columns)))
+                self._columns[key] = column
             column.add(row, value)
-    (folder / FOLDER).mkdir()
-    listing = {
-        key: {"number": number, **columns[key].save(column_stem(folder, number), len(items))}
-        for number, key in enumerate(sorted(columns))
-    }
-    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    (folder / LISTING).write_bytes(orjson.dumps(listing, option=options))
+
+    def save(self, size: int) -> None:
+        """Write all columns of a table of `size` items, one after the other."""
+        (self._folder / FOLDER).mkdir()
+        listing = {
+            key: {
+                "number": number,
+                **self._columns[key].save(column_stem(self._folder, number), size),
+            }
+            for number, key in enumerate(sorted(self._columns))
+        }
+        options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        (self._folder / LISTING).write_bytes(orjson.dumps(listing, option=options))
+        shutil.rmtree(self._spills)
 
 
 def _check_count(columns: int) -> None:
@@ -56,13 +76,13 @@ def _check_count(columns: int) -> None:
 
 
 class _ColumnWriter:
-    """The values of one attribute, 12 bytes each, until they are saved."""
+    """The values of one attribute, until they are saved."""
 
-    def __init__(self) -> None:
-        self._hashes = array("Q")
-        self._hash_rows = array("i")
-        self._numbers = array("d")
-        self._number_rows = array("i")
+    def __init__(self, spill: Path) -> None:
+        self._hashes = Spill(spill.with_suffix(".hashes"), np.uint64)
+        self._hash_rows = Spill(spill.with_suffix(".hash-rows"), np.int32)
+        self._numbers = Spill(spill.with_suffix(".numbers"), np.float64)
+        self._number_rows = Spill(spill.with_suffix(".number-rows"), np.int32)
         self._has_long_text = False
         # Values for the listing, and hashes that need not be computed again.
         self._known: dict[str | bool, int] = {}
@@ -104,19 +124,19 @@ class _ColumnWriter:
         return {"kind": kind, "values": distinct, "top": top if distinct <= _LISTED_VALUES else []}
 
     def _kind(self) -> Kind:
-        if self._numbers:
-            return "mixed" if self._hashes else "number"
-        return "text" if self._has_long_text and not self._hashes else "keyword"
+        if len(self._numbers):
+            return "mixed" if len(self._hashes) else "number"
+        return "text" if self._has_long_text and not len(self._hashes) else "keyword"
 
     def _save_keywords(self, stem: Path) -> tuple[int, _Counted]:
-        hashes = np.frombuffer(self._hashes, np.uint64)
+        hashes = self._hashes.read()
         order = np.argsort(hashes, kind="stable")
         distinct, counts = np.unique(hashes, return_counts=True)
         starts = np.zeros(len(distinct) + 1, np.int64)
         np.cumsum(counts, out=starts[1:])
         save_array(stem.with_suffix(".hashes.npy"), distinct)
         save_array(stem.with_suffix(".indptr.npy"), starts)
-        save_array(stem.with_suffix(".rows.npy"), np.frombuffer(self._hash_rows, np.int32)[order])
+        save_array(stem.with_suffix(".rows.npy"), self._hash_rows.read()[order])
         return len(distinct), self._counted_keywords(distinct, counts)
 
     def _counted_keywords(
@@ -128,9 +148,9 @@ class _ColumnWriter:
         return [(value, items[hashed]) for value, hashed in self._known.items()]
 
     def _save_numbers(self, stem: Path, size: int) -> tuple[int, _Counted]:
-        numbers = np.frombuffer(self._numbers, np.float64)
+        numbers = self._numbers.read()
         column = np.full(size, np.nan)
-        column[np.frombuffer(self._number_rows, np.int32)] = numbers
+        column[self._number_rows.read()] = numbers
         save_array(stem.with_suffix(".numbers.npy"), column)
         distinct, counts = np.unique(numbers, return_counts=True)
         if len(distinct) > _LISTED_VALUES:

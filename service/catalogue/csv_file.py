@@ -39,7 +39,7 @@ class _Lines:
 
 
 def read_csv(
-    file: IO[bytes], columns: ColumnMap, *, delimiter: str = ","
+    file: IO[bytes], columns: ColumnMap | None, *, delimiter: str = ","
 ) -> Iterator[Row | Reject]:
     """Yield the rows of a CSV file (UTF-8, with or without a byte order mark).
 
@@ -57,10 +57,11 @@ def read_csv(
         text.detach()  # the file is the caller's to close
 
 
-def _rows(lines: _Lines, columns: ColumnMap, delimiter: str) -> Iterator[Row | Reject]:
+def _rows(lines: _Lines, columns: ColumnMap | None, delimiter: str) -> Iterator[Row | Reject]:
     records = csv.reader(lines, delimiter=delimiter, strict=True)
     header = _header(records, columns)
-    converters = [_text if name in columns.as_text else _number_or_text for name in header]
+    as_text = columns.as_text if columns else frozenset()
+    converters = [_text if name in as_text else _number_or_text for name in header]
     while True:
         lines.next_record()
         try:
@@ -74,7 +75,7 @@ def _rows(lines: _Lines, columns: ColumnMap, delimiter: str) -> Iterator[Row | R
             yield _row(lines, record, header, converters)
 
 
-def _header(records: Iterator[list[str]], columns: ColumnMap) -> list[str]:
+def _header(records: Iterator[list[str]], columns: ColumnMap | None) -> list[str]:
     try:
         header = [name.strip() for name in next(records, [])]
         for name in filter(None, header):
@@ -87,7 +88,8 @@ def _header(records: Iterator[list[str]], columns: ColumnMap) -> list[str]:
     if repeated:
         names = ", ".join(map(cut, sorted(repeated)))
         raise InvalidCatalogue(f"The header names a column twice: {names}.")
-    columns.require([name for name in header if name])
+    if columns is not None:
+        columns.require([name for name in header if name])
     return header
 
 

@@ -1,6 +1,7 @@
 """Filters: conditions on attributes, evaluated over all items at once."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -27,39 +28,46 @@ def compile_filter(filter: Filter, table: ItemTable) -> Mask | None:
         InvalidFilter: an unknown key, one whose values are too long to filter by, or a range
             without a bound, with a NaN, or on a key without numbers.
     """
-    if not filter:
-        return None
-    mask = np.ones(len(table), np.bool_)
+    return filter_columns(filter, table.columns, len(table)) if filter else None
+
+
+def filter_columns(filter: Filter, columns: Mapping[str, Column], size: int) -> Mask:
+    """Do the same for any columns over `size` items; an empty filter lets all of them through.
+
+    Raises:
+        InvalidFilter: see `compile_filter`.
+    """
+    mask = np.ones(size, np.bool_)
     for condition in filter.must:
-        mask &= _meeting(condition, table)
+        mask &= _meeting(condition, columns)
     if filter.should:
-        mask &= np.logical_or.reduce([_meeting(condition, table) for condition in filter.should])
+        mask &= np.logical_or.reduce([_meeting(condition, columns) for condition in filter.should])
     for condition in filter.must_not:
-        mask &= ~_meeting(condition, table)
+        mask &= ~_meeting(condition, columns)
     return mask
 
 
-def _meeting(condition: Condition, table: ItemTable) -> Mask:
-    column = _column(condition.key, table)
+def _meeting(condition: Condition, columns: Mapping[str, Column]) -> Mask:
+    column = _column(condition.key, columns)
     if isinstance(condition, Match):
         return column.holding(condition.any)
     _check_range(condition, column)
     return column.within(condition)
 
 
-def _column(key: str, table: ItemTable) -> Column:
-    column = table.columns.get(key)
+def _column(key: str, columns: Mapping[str, Column]) -> Column:
+    column = columns.get(key)
     if column is None:
-        raise InvalidFilter(f"There is no attribute {cut(key)} to filter by.", _known_keys(table))
+        raise InvalidFilter(f"There is no attribute {cut(key)} to filter by.", _known_keys(columns))
     if column.kind == "text":
         raise InvalidFilter(
-            f"The values of {cut(key)} are too long to filter by.", _known_keys(table)
+            f"The values of {cut(key)} are too long to filter by.", _known_keys(columns)
         )
     return column
 
 
-def _known_keys(table: ItemTable) -> str:
-    keys = sorted(key for key, column in table.columns.items() if column.kind != "text")
+def _known_keys(columns: Mapping[str, Column]) -> str:
+    keys = sorted(key for key, column in columns.items() if column.kind != "text")
     more = " and more" if len(keys) > _LISTED_KEYS else ""
     return f"Known: {', '.join(map(cut, keys[:_LISTED_KEYS])) or 'none'}{more}."
 

@@ -12,7 +12,7 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-def read_jsonl(file: IO[bytes], columns: ColumnMap) -> Iterator[Row | Reject]:
+def read_jsonl(file: IO[bytes], columns: ColumnMap | None) -> Iterator[Row | Reject]:
     """Yield the rows of a JSON Lines file; blank lines are skipped, bad ones become rejects.
 
     Raises:
@@ -31,7 +31,7 @@ def read_jsonl(file: IO[bytes], columns: ColumnMap) -> Iterator[Row | Reject]:
             continue
         seen.update(cells)
         yield Row(number, cells, line)
-    if seen:
+    if seen and columns is not None:
         columns.require(seen)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 4096
 
 
-def read_parquet(file: IO[bytes], columns: ColumnMap) -> Iterator[Row | Reject]:
+def read_parquet(file: IO[bytes], columns: ColumnMap | None) -> Iterator[Row | Reject]:
     """Yield the rows of a Parquet file; the row number, from 1, stands for the line.
 
     Raises:
@@ -43,11 +43,12 @@ def _import_pyarrow() -> tuple[ModuleType, ModuleType]:
     return pyarrow, parquet
 
 
-def _check_names(names: list[str], columns: ColumnMap) -> None:
+def _check_names(names: list[str], columns: ColumnMap | None) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InvalidCatalogue(f"A column name stands twice: {', '.join(map(cut, repeated))}.")
-    columns.require(names)
+    if columns is not None:
+        columns.require(names)
 
 
 def _microseconds(batch: "RecordBatch", pyarrow: ModuleType) -> "RecordBatch":

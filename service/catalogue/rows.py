@@ -18,11 +18,18 @@ class Reject:
         line: 1 is the first line of the file; in Parquet, the first row.
         reason: what is wrong with it, one sentence.
         row: how it stands in the file, cut to 1,000 characters.
+        file: which one of several files; empty where the catalogue is a single one.
     """
 
     line: int
     reason: str
     row: str
+    file: str = ""
+
+    @property
+    def where(self) -> str:
+        """Its file and line, for people."""
+        return f"{self.file}:{self.line}" if self.file else f"line {self.line}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,14 +71,14 @@ def stages() -> Iterator[Callable[[str, int, int | None], None]]:
 
 @contextmanager
 def failures_told() -> Iterator[None]:
-    """Turn a named failure into two lines and exit code 1; a bug of ours keeps its traceback."""
+    """Turn a named failure into two lines and its exit code; a bug keeps its traceback."""
     try:
         yield
     except MagpieError as error:
         err.print("[bold red]error[/]", error.message, markup=True)
         if error.hint:
             err.print("[bold]→[/]", error.hint)
-        sys.exit(1)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         err.print("stopped")
         sys.exit(130)

@@ -1,5 +1,6 @@
 """`magpie index …`: build a version, publish it, go back, list, verify."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,11 +9,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from service.catalogue.column_map import ColumnMap
-from service.catalogue.text import TextTemplate
-from service.cli.console import out, stages
-from service.errors import InvalidSettings
+from service.cli.columns import columns_of
+from service.cli.console import err, out, stages
 from service.index import publish as publication
+from service.index import retention
+from service.index.gates import Gate, Limits
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 index = typer.Typer(help="Build, publish and look after indexes.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name of the catalogue, e.g. films.")]
+_LIMITS = Limits()
 Version = Annotated[str | None, typer.Argument(help="A version, see `magpie index list`.")]
 
 
@@ -54,9 +56,7 @@ def build(
     with stages() as progress:
         report = build_index(
             source,
-            ColumnMap(
-                id=id_column, text=_template(text or ["text"]), split=_separators(split or [])
-            ),
+            columns_of(id_column, text, split),
             name=name,
             models=settings.models_dir,
             indexes=settings.indexes_dir,
@@ -76,11 +76,36 @@ def build(
 
 
 @index.command()
-def publish(name: Name, version: Version = None) -> None:
-    """Verify a version (the newest when none is named) and make it the one that is served."""
+def publish(
+    name: Name,
+    version: Version = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish it even if gates fail; the journal says so.")
+    ] = False,
+    recall_floor: Annotated[
+        float, typer.Option(min=0, max=1, help="Least recall@10 that is accepted.")
+    ] = _LIMITS.recall,
+    overlap_floor: Annotated[
+        float, typer.Option(min=0, max=1, help="Least overlap@10 with what is served.")
+    ] = _LIMITS.overlap,
+) -> None:
+    """Hold a version (the newest when none is named) against the gates, then serve it.
+
+    Exit code 3: another publisher is at work. 4: a gate failed, and what is served stays.
+    """
     settings = Settings.from_environment()
-    switch = publication.publish(settings.indexes_dir, name, version, now=datetime.now(UTC))
-    out.print(f"Published {name}@{switch.after}; before: {switch.before or 'nothing'}")
+    with err.status("hashing and examining the version"):
+        switch = publication.publish(
+            settings.indexes_dir,
+            name,
+            version,
+            now=datetime.now(UTC),
+            limits=Limits(recall=recall_floor, overlap=overlap_floor),
+            force=force,
+            told=_print_gates,
+        )
+    forced = " in spite of the gates" if switch.forced else ""
+    out.print(f"Published {name}@{switch.after}{forced}; before: {switch.before or 'nothing'}")
 
 
 @index.command()
@@ -89,6 +114,25 @@ def rollback(name: Name, version: Version = None) -> None:
     settings = Settings.from_environment()
     switch = publication.rollback(settings.indexes_dir, name, version, now=datetime.now(UTC))
     out.print(f"Rolled back {name} from {switch.before} to {switch.after}")
+
+
+@index.command()
+def prune(
+    name: Name,
+    keep: Annotated[int, typer.Option(min=1, help="How many of the newest versions stay.")] = 3,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete old versions. The served one and the one a rollback would go to always stay."""
+    settings = Settings.from_environment()
+    going = retention.prunable(settings.indexes_dir, name, keep)
+    for each in going:
+        out.print(f"  {each.version}  {each.size_bytes / 1e6:,.1f} MB")
+    if not going:
+        out.print("Nothing to delete.")
+    elif yes or typer.confirm(f"Delete {len(going)} of {name}?", abort=True):
+        freed = retention.prune(settings.indexes_dir, name, keep)
+        total = sum(each.size_bytes for each in freed)
+        out.print(f"Deleted {len(freed)} versions, {total / 1e6:,.1f} MB")
 
 
 @index.command("list")
@@ -121,10 +165,27 @@ def list_versions(name: Name) -> None:
 
 @index.command()
 def verify(name: Name, version: Version = None) -> None:
-    """Compare every byte of a version (the served one when none is named) with its manifest."""
+    """Compare every byte of a version (the served one when none is named), and open it."""
     settings = Settings.from_environment()
     manifest = publication.verify(settings.indexes_dir, name, version)
-    out.print(f"{name}@{manifest.version}: {len(manifest.files)} files, every one as it was built")
+    files = len(manifest.files)
+    out.print(f"{name}@{manifest.version}: {files} files, every one as it was built; it opens")
+
+
+def _print_gates(gates: Sequence[Gate]) -> None:
+    table = Table(title="Gates")
+    for heading in ("gate", "figure", "limit", "verdict", "note"):
+        table.add_column(heading, overflow="fold")
+    colours = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
+    for gate in gates:
+        table.add_row(
+            gate.name,
+            "-" if gate.figure is None else f"{gate.figure:g}",
+            gate.limit,
+            Text(gate.verdict, colours[gate.verdict]),
+            Text(gate.note),
+        )
+    out.print(table)
 
 
 def _print_report(report: "BuildReport") -> None:
@@ -137,19 +198,3 @@ def _print_report(report: "BuildReport") -> None:
     out.print(
         f"  {seconds}; {report.texts_per_second:.0f} texts/s; {report.total_bytes / 1e6:.1f} MB"
     )
-
-
-def _template(text: list[str]) -> TextTemplate:
-    if len(text) == 1 and "{" in text[0]:
-        return TextTemplate(text[0])
-    return TextTemplate.of_fields(text)
-
-
-def _separators(split: list[str]) -> dict[str, str]:
-    separators = {}
-    for each in split:
-        column, equals, separator = each.partition("=")
-        if not equals or not column or not separator:
-            raise InvalidSettings(f"--split {each} is not COLUMN=SEPARATOR.", "E.g. 'genres=|'")
-        separators[column] = separator
-    return separators

@@ -9,7 +9,9 @@ from service.cli.ask import recommend
 from service.cli.check import doctor
 from service.cli.console import failures_told, out
 from service.cli.index import index
-from service.cli.model import model
+from service.cli.model_quality import model
+from service.cli.model_swap import swap
+from service.cli.model_trust import trust
 from service.cli.serve import quickstart, serve
 
 app = typer.Typer(
@@ -19,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+model.command()(swap)
+model.add_typer(trust)
 app.add_typer(model, name="model")
 app.add_typer(index, name="index")
 app.command()(quickstart)
@@ -35,7 +39,7 @@ def options(verbose: bool = typer.Option(False, "--verbose", "-v", help="Log mor
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
     )
     if not verbose:
-        for chatty in ("httpx", "httpx2", "huggingface_hub", "filelock", "asyncio"):
+        for chatty in ("httpx", "httpx2", "huggingface_hub", "filelock", "asyncio", "torch"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
@@ -46,6 +50,6 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line; a named failure is told in two lines and exits with 1."""
+    """Run the command line; a named failure is told in two lines and has its own exit code."""
     with failures_told():
         app()

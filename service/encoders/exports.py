@@ -89,6 +89,8 @@ class ExportManifest(_Strict):
     tools: Mapping[str, str]
     precision: Precision = "float32"
     origin: Origin = "converted"
+    derived_from: _Sha256 | None = None
+    """Digest of the export this was made from, e.g. by quantising; None: from upstream files."""
 
     @property
     def model(self) -> ModelIdentity:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.artifacts import fsync_path
+from service.index.gates import Gate
 from service.index.layout import JOURNAL, VERSION_PATTERN
 
 _log = logging.getLogger(__name__)
@@ -18,8 +19,23 @@ _Version = Annotated[str, Field(pattern=VERSION_PATTERN)]
 Action = Literal["publish", "rollback"]
 
 
+class Examined(BaseModel):
+    """That every byte of a version was hashed and a child process opened it, and which bytes.
+
+    `seal` is the manifest's, `files` the version's `fingerprint` at that time.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seal: str
+    files: str
+
+
 class Entry(BaseModel):
-    """One line: when, what, from which version to which. `before` is null the first time."""
+    """One line: when, what, from which version to which. `before` is null the first time.
+
+    `forced` says that gates failed and somebody published all the same.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -27,14 +43,34 @@ class Entry(BaseModel):
     action: Action
     before: Annotated[_Version | None, Field(alias="from")]
     after: Annotated[_Version, Field(alias="to")]
+    forced: bool = False
+    gates: tuple[Gate, ...] = ()
+    examined: Examined | None = None
 
 
-def append(folder: Path, action: Action, before: str | None, after: str, now: datetime) -> None:
+def append(
+    folder: Path,
+    action: Action,
+    before: str | None,
+    after: str,
+    now: datetime,
+    *,
+    forced: bool = False,
+    gates: Sequence[Gate] = (),
+    examined: Examined | None = None,
+) -> None:
     """Write a line and force it to the disk. Call it before the pointer is replaced."""
     path = folder / JOURNAL
-    moment = now.astimezone(UTC).replace(microsecond=0)
-    entry = Entry(time=moment, action=action, before=before, after=after)
-    line = entry.model_dump_json(by_alias=True).encode() + b"\n"
+    entry = Entry(
+        time=now.astimezone(UTC).replace(microsecond=0),
+        action=action,
+        before=before,
+        after=after,
+        forced=forced,
+        gates=tuple(gates),
+        examined=examined,
+    )
+    line = entry.model_dump_json(by_alias=True, exclude_defaults=True).encode() + b"\n"
     if _ends_torn(path):
         line = b"\n" + line
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -60,6 +96,12 @@ def read(folder: Path) -> list[Entry]:
         except ValidationError:
             _log.warning("%s/%s: line %d is no entry, skipped", folder.name, JOURNAL, number)
     return entries
+
+
+def examined(entries: Sequence[Entry], version: str) -> Examined | None:
+    """What the last full examination of a version saw; None if it was never published."""
+    found = (each.examined for each in reversed(entries) if each.after == version)
+    return next((each for each in found if each is not None), None)
 
 
 def served(entries: Sequence[Entry], current: str | None) -> list[str]:

@@ -35,6 +35,7 @@ class Live:
         indexes: the folder of all catalogues.
         catalogue: which one to serve.
         open_encoder: opens the encoder of exactly this model, or raises.
+        check: refuses a version whose model is not the one it was made with, back to its origin.
 
     Raises:
         VersionNotFound: nothing is published.
@@ -43,11 +44,16 @@ class Live:
     """
 
     def __init__(
-        self, indexes: Path, catalogue: str, open_encoder: Callable[[ModelIdentity], Encoder]
+        self,
+        indexes: Path,
+        catalogue: str,
+        open_encoder: Callable[[ModelIdentity], Encoder],
+        check: Callable[[Manifest], None] = lambda manifest: None,
     ) -> None:
         self._indexes = indexes
         self._catalogue = catalogue
         self._open_encoder = open_encoder
+        self._check = check
         self._pointer = catalogue_folder(indexes, catalogue) / CURRENT
         self._one_at_a_time = threading.Lock()
         self._last_error: str | None = None
@@ -94,6 +100,7 @@ class Live:
     def _load(self, version: str, encoder: Encoder | None) -> Serving:
         snapshot = open_snapshot(version_folder(self._indexes, self._catalogue, version))
         wanted = snapshot.manifest.model
+        self._check(snapshot.manifest)
         if encoder is None or encoder.identity != wanted:
             encoder = self._open_encoder(wanted)
         _check_match(snapshot.manifest, encoder)

@@ -103,6 +103,10 @@ class Manifest(_Strict):
     seed: int
     tools: Mapping[str, str]
     files: Mapping[_RelativePath, FileEntry]
+    model_lock: _Sha256 | None = None
+    """Digest of the publisher's files the model was made from, as in its lock; None: not known."""
+    contained_changes: _Count = 0
+    """Every live change up to this sequence is in the items; see indexes/README.md."""
     seal: _Sha256 = "0" * 64
     """sha256 over all other fields; put in when the manifest is written."""
 
@@ -126,6 +130,11 @@ class Manifest(_Strict):
     def to_json(self) -> bytes:
         """Write the one form that `from_json` accepts: sorted keys, indented, UTF-8."""
         content = self.model_dump(mode="json", exclude={"seal"})
+        if self.model_lock is None:
+            # Not written at all, as in manifests from before it existed.
+            del content["model_lock"]
+        if not self.contained_changes:
+            del content["contained_changes"]
         content["seal"] = sha256_bytes(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
         return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,8 @@ from service.types import Item, ModelIdentity, Rows, Vectors
 class Provenance:
     """Where a version's items and vectors come from.
 
-    `tools` names further programs and their versions, beside those this layer knows itself.
+    `tools` names further programs and their versions, beside those this layer knows itself;
+    `model_lock` is the digest of the publisher's files that the model was made from.
     """
 
     model: ModelIdentity
@@ -40,6 +41,9 @@ class Provenance:
     rejects: int
     seed: int
     tools: Mapping[str, str]
+    model_lock: str | None = None
+    contained_changes: int = 0
+    """Sequence of the last live change that went into the items, see `pending_changes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +98,88 @@ def write_snapshot(
         EncodingFailed: vectors that cannot be indexed, see `check_vectors`.
         IndexFailure: the disk refuses, or this version exists.
     """
-    dim = int(vectors.shape[-1])
-    check_vectors(vectors, [item.id for item in items], dim)
-    created_at = created_at.astimezone(UTC).replace(microsecond=0)
+    check_vectors(vectors, [item.id for item in items], int(vectors.shape[-1]))
+
+    def write_parts(folder: Path) -> None:
+        write_vectors(vectors, folder / layout.VECTORS)
+        (folder / layout.ITEMS).mkdir()
+        write_table(items, folder / layout.ITEMS)
+
     content = _content_sha256(vectors, provenance)
+    return _write_version(
+        indexes, catalogue, write_parts, vectors, built, provenance, content, created_at
+    )
+
+
+def adopt_snapshot(
+    indexes: Path,
+    catalogue: str,
+    *,
+    parts: Path,
+    vectors: Vectors,
+    built: BuiltIndex,
+    provenance: Provenance,
+    content_sha256: str,
+    created_at: datetime,
+) -> str:
+    """Make a version of parts that lie on the disk already; they are moved, not copied.
+
+    Args:
+        indexes: see `write_snapshot`, as for everything not named here.
+        catalogue: which one.
+        parts: a folder on the same disk that holds `vectors.npy` and `items/`, and is the
+            caller's to remove.
+        vectors: its vectors, checked by `refuse_useless`, mapped.
+        built: the FAISS index over these vectors.
+        provenance: for the manifest.
+        content_sha256: over everything that decides what the version holds.
+        created_at: with a time zone.
+
+    Raises:
+        IndexFailure: the disk refuses, or this version exists.
+    """
+
+    def move_parts(folder: Path) -> None:
+        for name in (layout.VECTORS, layout.ITEMS):
+            (parts / name).rename(folder / name)
+
+    return _write_version(
+        indexes, catalogue, move_parts, vectors, built, provenance, content_sha256, created_at
+    )
+
+
+def _write_version(
+    indexes: Path,
+    catalogue: str,
+    write_parts: Callable[[Path], None],
+    vectors: Vectors,
+    built: BuiltIndex,
+    provenance: Provenance,
+    content: str,
+    created_at: datetime,
+) -> str:
+    created_at = created_at.astimezone(UTC).replace(microsecond=0)
     version = layout.version_name(created_at, content)
     try:
         with staged_folder(layout.catalogue_folder(indexes, catalogue) / version) as folder:
-            _write_files(folder, items, vectors, built)
+            write_parts(folder)
+            _write_index(folder, vectors, built)
             manifest = Manifest(
                 catalogue=catalogue,
                 version=version,
                 created_at=created_at,
                 content_sha256=content,
                 model=provenance.model,
+                model_lock=provenance.model_lock,
+                contained_changes=provenance.contained_changes,
                 stand_in=provenance.stand_in,
                 template_pattern=provenance.template_pattern,
                 template_sha256=provenance.template_sha256,
                 source_name=provenance.source_name,
                 source_sha256=provenance.source_sha256,
-                items=len(items),
+                items=len(vectors),
                 rejects=provenance.rejects,
-                dim=dim,
+                dim=int(vectors.shape[1]),
                 factory=built.factory,
                 ef_construction=built.ef_construction,
                 ef_search=built.ef_search,
@@ -160,10 +224,7 @@ def open_snapshot(folder: Path, *, verify: bool = True) -> Snapshot:
     return Snapshot(manifest.catalogue, manifest.version, manifest, table, vectors, retriever)
 
 
-def _write_files(folder: Path, items: Sequence[Item], vectors: Vectors, built: BuiltIndex) -> None:
-    write_vectors(vectors, folder / layout.VECTORS)
-    (folder / layout.ITEMS).mkdir()
-    write_table(items, folder / layout.ITEMS)
+def _write_index(folder: Path, vectors: Vectors, built: BuiltIndex) -> None:
     index = folder / layout.INDEX
     try:
         faiss.write_index(built.index, str(index))

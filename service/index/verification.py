@@ -1,8 +1,10 @@
 """Is a version folder exactly what its manifest says? Nothing in it is opened before that."""
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from service.artifacts import sha256_file
@@ -27,17 +29,10 @@ def verify_folder(folder: Path, *, hashes: bool = True) -> Manifest:
         CorruptArtifact: a file is missing, extra, a link, of another size or another content, or
             the manifest is of another version. The message names the file.
     """
-    name = f"{folder.parent.name}/{folder.name}"
-    if folder.is_symlink():
-        raise CorruptArtifact(f"{name} is a link, not a folder.", _HINT)
-    try:
+    with _failures_named(folder):
         sizes = {path: size for path, size in _regular_files(folder)}
         manifest = read_manifest(folder)
         _compare(folder, manifest, sizes, hashes=hashes)
-    except CorruptArtifact as error:
-        raise CorruptArtifact(f"{name}: {error.message}", error.hint or _HINT) from error
-    except OSError as error:
-        raise CorruptArtifact(f"{name}: {error}.", _HINT) from error
     return manifest
 
 
@@ -48,6 +43,38 @@ def list_files(folder: Path) -> list[str]:
         CorruptArtifact: there is something else than plain files and folders.
     """
     return sorted(path for path, _ in _regular_files(folder))
+
+
+def fingerprint(folder: Path) -> str:
+    """Digest of what the file system says about the files of a version; reads none of them.
+
+    The same digest again means that nothing was written to any file in between: inode, size, time
+    of modification and time of change, which nobody can set. It does not see a disk that rots; a
+    service hashes what it opens. A copy of a folder has another digest.
+
+    Raises:
+        CorruptArtifact: there is something else than plain files and folders.
+    """
+    digest = hashlib.sha256()
+    with _failures_named(folder):
+        for path, _ in sorted(_regular_files(folder)):
+            found = (folder / path).stat()
+            facts = (path, found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+            digest.update(repr(facts).encode())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _failures_named(folder: Path) -> Iterator[None]:
+    name = f"{folder.parent.name}/{folder.name}"
+    if folder.is_symlink():
+        raise CorruptArtifact(f"{name} is a link, not a folder.", _HINT)
+    try:
+        yield
+    except CorruptArtifact as error:
+        raise CorruptArtifact(f"{name}: {error.message}", error.hint or _HINT) from error
+    except OSError as error:
+        raise CorruptArtifact(f"{name}: {error}.", _HINT) from error
 
 
 def _compare(folder: Path, manifest: Manifest, sizes: dict[str, int], *, hashes: bool) -> None:

@@ -12,13 +12,15 @@ from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 from service.encoders.encoder import Encoder
 from service.encoders.exports import MANIFEST, ExportManifest
 from service.encoders.onnx_encoder import OnnxEncoder
 from service.encoders.registry import ModelRecord
 from service.errors import MagpieError, ModelNotFound
 from service.pipelines.check_gates import Gates, judge, verdict
-from service.pipelines.check_parity import reference_vectors
+from service.pipelines.check_parity import open_reference
 from service.pipelines.check_report import (
     CheckReport,
     Comparison,
@@ -41,7 +43,7 @@ from service.pipelines.model_lock import UPSTREAM
 from service.pipelines.model_report import write_page
 from service.pipelines.pull_model import verify_upstream
 from service.pipelines.sentence_graph import quiet_libraries
-from service.types import ModelIdentity, Vectors
+from service.types import Vectors
 
 REFERENCE = "torch"
 
@@ -140,23 +142,24 @@ class _Reference:
     """The publisher's own pipeline in torch, as an encoder."""
 
     def __init__(self, record: ModelRecord, upstream: Path, manifest: ExportManifest) -> None:
-        self._record = replace(record, dim=manifest.dim)
-        self._upstream = upstream
+        self._record = record
+        with quiet_libraries():
+            self._encode = open_reference(upstream, replace(record, dim=manifest.dim))
         self.identity = manifest.model
         self.dim = manifest.dim
         self.max_tokens = manifest.max_tokens
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        return self._encode(self._record.query_instruction, texts)
+        return self._with(self._record.query_instruction, texts)
 
     def encode_items(self, texts: Sequence[str]) -> Vectors:
-        return self._encode(self._record.item_instruction, texts)
+        return self._with(self._record.item_instruction, texts)
 
-    def _encode(self, instruction: str, texts: Sequence[str]) -> Vectors:
+    def _with(self, instruction: str, texts: Sequence[str]) -> Vectors:
+        if not texts:
+            return np.empty((0, self.dim), dtype=np.float32)
         with quiet_libraries():
-            return reference_vectors(
-                self._upstream, self._record, tuple(instruction + text for text in texts)
-            )
+            return self._encode([instruction + text for text in texts])
 
 
 def _chain(
@@ -178,7 +181,7 @@ def _why_no_reference(record: ModelRecord, export: Path) -> str:
     if not all(map(find_spec, ("torch", "sentence_transformers"))):
         return "it is not installed"
     folder = _model_folder(export)
-    if not (folder / UPSTREAM / "model.safetensors").is_file():
+    if not any((folder / UPSTREAM).glob("*.safetensors")):
         return "the model's weights are not here"
     try:
         lock = verify_upstream(record, folder.parent)
@@ -190,20 +193,16 @@ def _why_no_reference(record: ModelRecord, export: Path) -> str:
 
 
 def _float32_twin(export: Path, manifest: ExportManifest) -> Path:
-    """Find the float32 export of the same files, length of vector, cut-off and instructions."""
+    """Find the float32 export that this one was made from."""
     for folder in sorted(export.parent.iterdir()):
-        if (folder / MANIFEST).is_file() and _is_twin(ExportManifest.read(folder), manifest):
-            return folder
+        if (folder / MANIFEST).is_file():
+            digest = ExportManifest.read(folder).identity.digest
+            if digest == manifest.derived_from:
+                return folder
     raise ModelNotFound(
-        f"no float32 export is here to compare {export.name} with.",
+        f"the float32 export that {export.name} was made from is not here.",
         f"Run: magpie model export {manifest.identity.id}",
     )
-
-
-def _is_twin(twin: ExportManifest, manifest: ExportManifest) -> bool:
-    same = ("upstream_digest", "dim", "max_tokens", "query_instruction", "item_instruction")
-    is_same = all(getattr(twin, name) == getattr(manifest, name) for name in same)
-    return is_same and twin.precision == "float32"
 
 
 def _model_folder(export: Path) -> Path:
@@ -220,5 +219,3 @@ def _golden(record: ModelRecord, export: Path, notes: list[str]) -> GoldenResult
         notes.append("The golden vectors are of another revision or length, and were left out.")
         return None
     return compare_golden(golden, encoder, encoder.manifest.precision)
-
-

@@ -3,6 +3,7 @@
 The reference is sentence-transformers' own `encode` on the upstream files, in padded batches.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,12 @@ _SHOWN = 60
 _MOST_ALIKE = 0.999
 
 
-def reference_vectors(upstream: Path, record: ModelRecord, texts: tuple[str, ...]) -> Vectors:
-    """Encode texts with sentence-transformers; returns float32 (len(texts), dim), unit rows."""
+def open_reference(upstream: Path, record: ModelRecord) -> Callable[[Sequence[str]], Vectors]:
+    """Load the publisher's pipeline into sentence-transformers.
+
+    Returns:
+        What encodes texts as they stand into float32 (n, dim), unit rows.
+    """
     import torch
     from sentence_transformers import SentenceTransformer
 
@@ -36,14 +41,18 @@ def reference_vectors(upstream: Path, record: ModelRecord, texts: tuple[str, ...
         model_kwargs={"dtype": torch.float32, "use_safetensors": True},
     )
     model.max_seq_length = record.max_tokens
-    vectors = model.encode(
-        list(texts),
-        batch_size=_REFERENCE_BATCH,
-        normalize_embeddings=True,
-        show_progress_bar=False,
-        convert_to_numpy=True,
-    )
-    return np.asarray(vectors, dtype=np.float32)
+
+    def encode(texts: Sequence[str]) -> Vectors:
+        vectors = model.encode(
+            list(texts),
+            batch_size=_REFERENCE_BATCH,
+            normalize_embeddings=True,
+            show_progress_bar=False,
+            convert_to_numpy=True,
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+    return encode
 
 
 def check_parity(
@@ -56,7 +65,7 @@ def check_parity(
     """
     queries = tuple(record.query_instruction + text for text in PARITY_TEXTS)
     items = tuple(record.item_instruction + text for text in PARITY_TEXTS)
-    reference = reference_vectors(upstream, record, items + queries)
+    reference = open_reference(upstream, record)(items + queries)
     ours = np.vstack([encoder.encode_items(PARITY_TEXTS), encoder.encode_queries(PARITY_TEXTS)])
     if reference.shape != ours.shape:
         raise ParityFailed(

@@ -9,9 +9,10 @@ import numpy as np
 import orjson
 
 from service.catalogue.column_map import ColumnMap
-from service.catalogue.reader import read_catalogue
+from service.catalogue.reader import read_items
 from service.errors import InvalidCatalogue
 from service.pipelines.parity_texts import PARITY_TEXTS
+from service.pipelines.query_file import read_queries
 from service.types import Item
 
 TEXTS = 1000
@@ -54,23 +55,28 @@ def own_sample(
         path: a file of items, see `read_items` for the formats.
         columns: how its rows become items.
         limit: how many texts at most; items that answer a query are taken first.
-        queries: JSONL of {"query": "...", "relevant": ["id", ...]}; None where nothing is
-            labelled. Queries whose items are not all in the sample are left out.
+        queries: labelled search texts, see `read_queries`; None where nothing is labelled.
+            Queries without items, or with one that is not in the sample, are left out.
         seed: of the draw.
 
     Raises:
-        InvalidCatalogue: the catalogue or the queries cannot be read, or share no id.
+        InvalidCatalogue: the catalogue cannot be read, or shares no id with the queries.
+        InvalidInput: the queries cannot be read.
     """
-    items = read_catalogue(path, columns, rejects_path=None, max_reject_share=1.0).items
-    labelled = () if queries is None else _read_queries(queries)
-    wanted = {each for _, relevant in labelled for each in relevant}
+    items = _read(path, columns)
+    labelled = () if queries is None else read_queries(queries)
+    wanted = {each for query in labelled for each in query.relevant}
     texts, rows = _draw(items, wanted, limit, seed)
     if queries is None:
         return Sample(path.name, texts)
-    kept = [(q, frozenset(rows[i] for i in r)) for q, r in labelled if r and r <= rows.keys()]
+    kept = [
+        (query.text, frozenset(rows[each] for each in query.relevant))
+        for query in labelled
+        if query.relevant and query.relevant <= rows.keys()
+    ]
     if not kept:
         raise InvalidCatalogue(
-            f"no query of {queries.name} has all its items among {len(texts)} texts of {path.name}.",
+            f"no query of {queries.name} has all its items among {len(texts)} of {path.name}.",
             "Compare the ids, or check more texts with --texts.",
         )
     source = f"{path.name}, queries {queries.name}"
@@ -81,26 +87,14 @@ def house_sample(pins: Path | None, columns: ColumnMap) -> Sample:
     """The parity texts, and the sample pins where they are at hand."""
     if pins is None or not pins.is_file():
         return Sample("parity texts", PARITY_TEXTS)
-    items = read_catalogue(pins, columns, rejects_path=None).items
-    texts = dict.fromkeys([*PARITY_TEXTS, *(item.text for item in items)])
+    texts = dict.fromkeys([*PARITY_TEXTS, *(item.text for item in _read(pins, columns))])
     return Sample(f"parity texts and {pins.name}", tuple(texts))
 
 
-def _read_queries(path: Path) -> tuple[tuple[str, frozenset[str]], ...]:
-    labelled = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = orjson.loads(line)
-            relevant = frozenset(str(each) for each in row["relevant"])
-            labelled.append((str(row["query"]), relevant))
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise InvalidCatalogue(
-                f"{path.name}, line {number}, is no labelled query.",
-                'Each line has to be {"query": "...", "relevant": ["id", ...]}.',
-            ) from error
-    return tuple(labelled)
+def _read(path: Path, columns: ColumnMap) -> list[Item]:
+    """Read the usable items; their attributes are of no use here, and may be large."""
+    rows = read_items(path, columns)
+    return [Item(row.id, row.text) for row in rows if isinstance(row, Item)]
 
 
 def _draw(

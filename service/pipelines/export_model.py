@@ -26,13 +26,13 @@ from service.encoders.registry import ModelRecord
 from service.errors import CorruptArtifact, InvalidSettings, ModelNotFound, ParityFailed
 from service.pipelines.check_parity import check_parity, check_unaided
 from service.pipelines.golden_vectors import GOLDEN, GoldenVectors, compare_golden
+from service.pipelines.model_intake import SHIPPED_GRAPH
 from service.pipelines.model_lock import UPSTREAM
-from service.pipelines.publisher_graph import SHIPPED, adopt
+from service.pipelines.publisher_graph import adopt
 from service.pipelines.pull_model import alone, verify_upstream
 from service.pipelines.sentence_graph import OPSET, quiet_libraries, write_graph
 from service.pipelines.sentence_tokenizer import write_tokenizer
 
-_WEIGHTS = "model.safetensors"
 _TOOLS: dict[Origin, tuple[str, ...]] = {
     "converted": ("torch", "transformers", "sentence-transformers", "onnxruntime", "tokenizers"),
     "publisher": ("onnx", "onnxruntime", "tokenizers"),
@@ -118,8 +118,8 @@ def _cut(record: ModelRecord, dim: int | None) -> ModelRecord:
 
 
 def _origin(upstream: Path) -> Origin:
-    is_shipped = (upstream / SHIPPED).is_file() and not (upstream / _WEIGHTS).is_file()
-    return "publisher" if is_shipped else "converted"
+    has_weights = any(upstream.glob("*.safetensors"))
+    return "publisher" if (upstream / SHIPPED_GRAPH).is_file() and not has_weights else "converted"
 
 
 def _write(upstream: Path, record: ModelRecord, work: Path, origin: Origin) -> int:

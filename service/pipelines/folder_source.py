@@ -23,7 +23,9 @@ def copy_from_folder(order: Order, source: Path, folder: Path) -> None:
         raise ModelNotFound(f"{source.name!r} is not a folder.", "Name a folder with model files.")
     names = sorted(_wanted_names(source, order.weights))
     for name in missing_parts(names):
-        raise ModelRejected(f"{order.record.id}: the folder has no {name}, and we take no other format.")
+        raise ModelRejected(
+            f"{order.record.id}: the folder has no {name}, and we take no other format."
+        )
     total = sum((source / name).lstat().st_size for name in names)
     done = 0
     for name in names:

@@ -93,8 +93,12 @@ class GoldenVectors(_Strict):
                 f"{path.parent.name}/{path.name} is there already, and golden vectors stay.",
                 "If the change of numbers is meant, delete that file first and say why in git.",
             )
-        text = orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_INDENT_2)
-        write_atomic(path, text + b"\n")
+        content = self.model_dump(mode="json")
+        texts = content.pop("texts")
+        head = orjson.dumps(content, option=orjson.OPT_INDENT_2).removesuffix(b"\n}")
+        # A line a text, so that git shows which ones a change touches.
+        lines = b",\n    ".join(orjson.dumps(text) for text in texts)
+        write_atomic(path, head + b',\n  "texts": [\n    ' + lines + b"\n  ]\n}\n")
 
     def applies_to(self, encoder: Encoder) -> bool:
         """Whether an encoder is of the same revision and length of vector."""

@@ -196,7 +196,8 @@ def _check(file: RemoteFile, path: Path) -> None:
     found = sha256_file(path)
     if found != file.sha256:
         raise HashMismatch(
-            f"{file.name} has sha256 {found[:12]}…; {file.sha256[:12]}… is pinned or announced."
+            f"{file.name} has sha256 {found[:12]}…; the registry, the lock or the "
+            f"hub's own list says {file.sha256[:12]}…."
         )
 
 

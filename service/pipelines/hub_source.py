@@ -126,7 +126,7 @@ def _list_files(record: ModelRecord, client: "httpx2.Client", base: str) -> list
     if listing.sha != record.revision:
         raise ModelRejected(
             f"{record.id}: asked for revision {record.revision}, "
-            f"the hub answered for {listing.sha[:64]!r}."
+            f"the hub answered for {listing.sha[:64]}."
         )
     resolve = f"{base}/{record.hub_id}/resolve/{record.revision}"
     return [

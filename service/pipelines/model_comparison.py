@@ -23,6 +23,7 @@ from service.types import Scores, Vectors
 
 _TEXTS_AT_ONCE = 128
 _BINS = 40
+_NARROWEST = 1e-6
 _WORST = 5
 _SHOWN = 80
 # One batch of unequal texts, so that nearly all of them are padded.
@@ -75,9 +76,10 @@ def compare(left: Run, right: Run, texts: Sequence[str]) -> Comparison:
 
 def _distribution(found: Scores) -> Distribution:
     lowest = float(found.min())
-    # Rounding gives cosines a little above 1.
-    low = min(lowest, 1.0 - 1e-6)
-    counts, _ = np.histogram(np.clip(found, low, 1.0), bins=_BINS, range=(low, 1.0))
+    # Rounding gives cosines a little above 1, and 32 bits have no 40 steps next to it.
+    low = min(lowest, 1.0 - _NARROWEST)
+    inside = np.clip(found.astype(np.float64), low, 1.0)
+    counts, _ = np.histogram(inside, bins=_BINS, range=(low, 1.0))
     return Distribution(
         min=lowest,
         p1=float(np.percentile(found, 1)),

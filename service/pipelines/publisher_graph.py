@@ -14,13 +14,11 @@ import orjson
 from service.encoders.exports import GRAPH, TOKENIZER
 from service.encoders.registry import ModelRecord, Pooling
 from service.errors import ModelRejected
+from service.pipelines.model_intake import SHIPPED_GRAPH
 from service.pipelines.sentence_tokenizer import write_tokenizer
 
 if TYPE_CHECKING:
     import onnx
-
-SHIPPED = "onnx/model.onnx"
-"""Where publishers keep the graph, relative to the model's files."""
 
 OUTPUTS = ("last_hidden_state", "token_embeddings")
 """Names by which exporters call the token vectors, float (batch, sequence, hidden)."""
@@ -45,7 +43,7 @@ def adopt(upstream: Path, record: ModelRecord, work: Path) -> int:
     """Make an export's graph and tokenizer of the ONNX file that the publisher ships.
 
     Args:
-        upstream: the pulled files, verified, with `SHIPPED` among them.
+        upstream: the pulled files, verified, with `SHIPPED_GRAPH` among them.
         record: says how token vectors become one; where it has `dims`, `dim` is the one chosen.
         work: a folder that receives `model.onnx` and `tokenizer.json`.
 
@@ -59,13 +57,13 @@ def adopt(upstream: Path, record: ModelRecord, work: Path) -> int:
 
     _check_pooling(upstream, record)
     try:
-        model = onnx.load(str(upstream / SHIPPED), load_external_data=False)
+        model = onnx.load(str(upstream / SHIPPED_GRAPH), load_external_data=False)
     except Exception as error:  # protobuf's C++ side raises its own classes
-        raise ModelRejected(f"{SHIPPED}: is not an ONNX file ({error}).") from error
+        raise ModelRejected(f"{SHIPPED_GRAPH}: is not an ONNX file ({error}).") from error
     _refuse(find_faults(model))
     opset = _opset(model)
     if record.pooling == "last" and opset < _OLDEST_OPSET_FOR_LAST:
-        raise ModelRejected(f"{SHIPPED}: opset {opset} cannot pick the last token.")
+        raise ModelRejected(f"{SHIPPED_GRAPH}: opset {opset} cannot pick the last token.")
     append_pooling(model, record.pooling, record.dim if record.dims else None)
     _check(model)
     (work / GRAPH).write_bytes(model.SerializeToString(deterministic=True))
@@ -247,7 +245,7 @@ def _refuse(faults: Iterator[str]) -> None:
     if found:
         more = f", and {len(found) - 5} more" if len(found) > 5 else ""
         raise ModelRejected(
-            f"{SHIPPED}: " + "; ".join(found[:5]) + more + ".",
+            f"{SHIPPED_GRAPH}: " + "; ".join(found[:5]) + more + ".",
             "Nothing of it was run. Pull the safetensors instead.",
         )
 
@@ -259,4 +257,4 @@ def _check(model: "onnx.ModelProto") -> None:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ModelRejected(f"{SHIPPED}: is not a valid ONNX graph ({reason}).") from error
+        raise ModelRejected(f"{SHIPPED_GRAPH}: is not a valid ONNX graph ({reason}).") from error

@@ -18,6 +18,7 @@ from service.encoders.registry import FileRecord, ModelRecord
 from service.errors import HashMismatch, HubUnavailable, MagpieError, ModelError, ModelRejected
 from service.pipelines.folder_source import copy_from_folder
 from service.pipelines.hub_source import fetch_from_hub
+from service.pipelines.licence_policy import LicencePolicy, check_licence
 from service.pipelines.model_intake import (
     TOKENIZERS,
     Weights,
@@ -30,8 +31,8 @@ from service.pipelines.model_lock import (
     ModelLock,
     check_files,
     measure,
-    new_lock,
 )
+from service.pipelines.model_provenance import new_lock
 from service.pipelines.modelscope_source import fetch_from_modelscope
 from service.pipelines.package_source import copy_from_package
 from service.pipelines.remote_files import Order, Progress
@@ -73,6 +74,7 @@ def pull(
         HubUnavailable: no hub answered; nothing is known against the model.
         ModelNotFound: the hub, folder or package is not there.
         ModelRejected: a file of a kind we refuse to have.
+        LicenceRefused: the licence is not on the list of accepted ones.
         HashMismatch: a file is not the one that was pinned.
     """
     folder = models / record.id
@@ -81,6 +83,7 @@ def pull(
         if upstream.exists():
             verify_upstream(record, models)
             return upstream
+        check_licence(record.id, record.licence, LicencePolicy.load(models))
         remove_staging(folder)
         lock = ModelLock.read(folder / LOCK)
         with _quarantined(folder / QUARANTINE, record.revision) as arrived:
@@ -91,7 +94,8 @@ def pull(
             files = measure(arrived)
             check_files(files, record, lock)
             if lock is None:
-                lock = new_lock(record, files, source=source, now=now, tools=_tools(source))
+                tools = _tools(source)
+                lock = new_lock(record, files, folder=folder, source=source, now=now, tools=tools)
                 # Before the rename: a crash in between leaves a pin, never an unpinned model.
                 lock.write(folder / LOCK)
             _release(arrived, upstream)
@@ -103,6 +107,7 @@ def verify_upstream(record: ModelRecord, models: Path) -> ModelLock:
 
     Raises:
         ModelRejected: no lock, or a file of a kind we refuse to have.
+        LicenceRefused: the licence is not on the list of accepted ones.
         HashMismatch: a file is not the one that was pinned.
     """
     folder = models / record.id
@@ -110,6 +115,7 @@ def verify_upstream(record: ModelRecord, models: Path) -> ModelLock:
     again = f"Delete models/{record.id}/{UPSTREAM} and run: magpie model pull {record.id}"
     if lock is None:
         raise ModelRejected(f"{record.id} has files but no {LOCK}.", again)
+    check_licence(record.id, record.licence, LicencePolicy.load(models))
     try:
         admit(folder / UPSTREAM)
         check_files(measure(folder / UPSTREAM), record, lock)
@@ -213,5 +219,3 @@ def _release(arrived: Path, upstream: Path) -> None:
 def _tools(source: str) -> dict[str, str]:
     is_remote = source in ("hub", "mirror", "modelscope")
     return {"httpx2": version("httpx2")} if is_remote else {}
-
-

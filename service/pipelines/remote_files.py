@@ -83,9 +83,7 @@ def _pinned(model: str, file: RemoteFile, pin: FileRecord | None) -> RemoteFile:
         file.size_bytes != pin.size_bytes
     )
     if is_other_size or file.sha256 not in (None, pin.sha256):
-        raise HashMismatch(
-            f"{model}: the hub announces another {file.name} than is pinned here."
-        )
+        raise HashMismatch(f"{model}: the hub announces another {file.name} than is pinned here.")
     size = pin.size_bytes if pin.size_bytes is not None else file.size_bytes
     return RemoteFile(file.name, size, pin.sha256, file.url)
 

@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from service.catalogue.filters import compile_filter
-from service.index.snapshot import Snapshot
+from service.index.shelf import Shelf
 from service.recommend import candidates, diversity, explain, fallback, seeds
 from service.types import Mask, Query, Recommendation, Recommendations, Rows, Vector
 
@@ -18,39 +17,39 @@ _POOL_MIN = 50
 
 def recommend(
     query: Query,
-    snapshot: Snapshot,
+    shelf: Shelf,
     text_vector: Vector | None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Recommendations:
-    """Answer a query from one index version.
+    """Answer a query from one index version and what changed since.
 
     Args:
         query: seeds and limits, already validated.
-        snapshot: the version to answer from.
-        text_vector: float32 (dim,), `query.text` encoded by the snapshot's own model.
+        shelf: what to answer from.
+        text_vector: float32 (dim,), `query.text` encoded by the version's own model.
         clock: seconds, only differences matter.
 
     Raises:
         InvalidFilter: the filter names an unknown key, or a range on a key without numbers.
     """
     started = clock()
-    known = seeds.find_seeds(query, snapshot.table)
-    allowed = compile_filter(query.filter, snapshot.table)
-    hidden = _hidden_rows(query, known, snapshot)
+    known = seeds.find_seeds(query, shelf)
+    allowed = shelf.allowed(query.filter)
+    hidden = _hidden_rows(query, known, shelf)
     lost = set(known.missing)
     liked_ids = [seed.id for seed in query.like if seed.id not in lost]
-    wish = seeds.combine(known, snapshot.vectors, text_vector, liked_ids)
+    wish = seeds.combine(known, shelf, text_vector, liked_ids)
     if wish is None:
-        return _fall_back(query, snapshot, known, allowed, hidden)
+        return _fall_back(query, shelf, known, allowed, hidden)
 
     pool = max(_OVERFETCH * query.k, _POOL_MIN) if query.diversity else query.k
-    rows, scores = candidates.retrieve(wish.vector, snapshot.retriever, pool, allowed, hidden)
+    rows, scores = candidates.retrieve(wish.vector, shelf, pool, allowed, hidden)
     searched = clock()
     if query.diversity and len(rows):
-        picked = diversity.mmr(snapshot.vectors[rows], scores, query.k, 1.0 - query.diversity)
+        picked = diversity.mmr(shelf.vectors(rows), scores, query.k, 1.0 - query.diversity)
         rows, scores = rows[picked], scores[picked]
     items = tuple(
-        _explained(int(row), float(score), wish, snapshot)
+        _explained(int(row), float(score), wish, shelf)
         if query.explain
         else Recommendation(int(row), float(score))
         for row, score in zip(rows, scores, strict=True)
@@ -64,30 +63,28 @@ def recommend(
     )
 
 
-def _hidden_rows(query: Query, known: seeds.KnownSeeds, snapshot: Snapshot) -> Rows:
-    excluded = [row for row in snapshot.table.rows(query.exclude) if row is not None]
+def _hidden_rows(query: Query, known: seeds.KnownSeeds, shelf: Shelf) -> Rows:
+    excluded = [row for row in shelf.rows(query.exclude) if row is not None]
     return np.unique(
         np.concatenate([known.liked, known.disliked, np.asarray(excluded, dtype=np.int64)])
     )
 
 
-def _explained(
-    row: int, score: float, wish: seeds.QueryVector, snapshot: Snapshot
-) -> Recommendation:
-    because = explain.shares(wish, snapshot.vectors[row])
+def _explained(row: int, score: float, wish: seeds.QueryVector, shelf: Shelf) -> Recommendation:
+    because = explain.shares(wish, shelf.vectors(np.array([row]))[0])
     strongest = because[0].id if because else None
-    shared = explain.shared_attributes(snapshot.table, row, strongest)
+    shared = explain.shared_attributes(shelf, row, strongest)
     return Recommendation(row, score, because, shared)
 
 
 def _fall_back(
     query: Query,
-    snapshot: Snapshot,
+    shelf: Shelf,
     known: seeds.KnownSeeds,
     allowed: Mask | None,
     hidden: Rows,
 ) -> Recommendations:
-    rows = fallback.newest(snapshot.newest_first, query.k, allowed, set(hidden.tolist()))
+    rows = fallback.newest(shelf.newest_first, query.k, allowed, set(hidden.tolist()))
     lost = ("no_known_seed",) if query.like and not len(known.liked) else ()
     return Recommendations(
         # There is nothing to be similar to, so there is no score to invent.

@@ -6,7 +6,7 @@ from itertools import takewhile
 import numpy as np
 
 from service.catalogue.columns import Column
-from service.catalogue.table import ItemTable
+from service.index.shelf import Shelf
 from service.recommend.seeds import QueryVector
 from service.types import AttributeValue, ItemId, Scalar, Share, Vector
 
@@ -36,24 +36,24 @@ def shares(query: QueryVector, item: Vector) -> tuple[Share, ...]:
 
 
 def shared_attributes(
-    table: ItemTable, row: int, seed: ItemId | None
+    shelf: Shelf, row: int, seed: ItemId | None
 ) -> Mapping[str, tuple[Scalar, ...]]:
     """Name the filterable attribute values that an item has in common with a seed item.
 
     Numbers are left out, as two equal prices say nothing about taste, and so are values that a
-    large part of the catalogue has.
+    large part of the catalogue has. What is filterable and common is asked of the version alone.
     """
-    seed_row = table.row(seed) if seed is not None else None
+    seed_row = shelf.row(seed) if seed is not None else None
     if seed_row is None:
         return {}
-    ours, theirs = table.attributes(row), table.attributes(seed_row)
+    ours, theirs = shelf.attributes(row), shelf.attributes(seed_row)
     common = {
         key: tuple(
             value
             for value in _values(ours[key])
-            if value in _values(theirs[key]) and value not in _commonplace(column, len(table))
+            if value in _values(theirs[key]) and value not in _commonplace(column, len(shelf))
         )
-        for key, column in table.columns.items()
+        for key, column in shelf.snapshot.table.columns.items()
         if column.kind == "keyword" and key in ours and key in theirs
     }
     return {key: values for key, values in common.items() if values}

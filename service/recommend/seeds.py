@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.catalogue.table import ItemTable
+from service.index.shelf import Shelf
 from service.types import ItemId, Query, Rows, Seed, Vector, Vectors
 
 
@@ -38,18 +38,18 @@ class QueryVector:
     ids: tuple[ItemId | None, ...]
 
 
-def find_seeds(query: Query, table: ItemTable) -> KnownSeeds:
+def find_seeds(query: Query, shelf: Shelf) -> KnownSeeds:
     """Look up the rows of `like` and `dislike`; unknown ids are listed, never an error."""
     missing: list[ItemId] = []
-    liked, liked_weights = _rows_of(query.like, table, missing)
-    disliked, disliked_weights = _rows_of(query.dislike, table, missing)
+    liked, liked_weights = _rows_of(query.like, shelf, missing)
+    disliked, disliked_weights = _rows_of(query.dislike, shelf, missing)
     return KnownSeeds(
         liked, liked_weights, disliked, disliked_weights, tuple(dict.fromkeys(missing))
     )
 
 
 def combine(
-    seeds: KnownSeeds, vectors: Vectors, text: Vector | None, ids: Sequence[ItemId]
+    seeds: KnownSeeds, shelf: Shelf, text: Vector | None, ids: Sequence[ItemId]
 ) -> QueryVector | None:
     """Average the positives and push away from the negatives.
 
@@ -59,7 +59,7 @@ def combine(
 
     Args:
         seeds: rows and weights.
-        vectors: float32 (n_items, dim), the item vectors.
+        shelf: has the vectors of the rows.
         text: float32 (dim,), the encoded search text, if any.
         ids: the ids of `seeds.liked`, in its order.
 
@@ -68,7 +68,7 @@ def combine(
 
     Source: Qdrant's `average_vector` strategy.
     """
-    parts = [vectors[row] for row in seeds.liked]
+    parts = list(shelf.vectors(seeds.liked))
     weights = [float(weight) for weight in seeds.liked_weights]
     names: list[ItemId | None] = list(ids)
     if text is not None:
@@ -82,15 +82,15 @@ def combine(
     shares /= shares.sum()
     vector = shares @ stacked
     if len(seeds.disliked):
-        away = np.average(vectors[seeds.disliked], axis=0, weights=seeds.disliked_weights)
+        away = np.average(shelf.vectors(seeds.disliked), axis=0, weights=seeds.disliked_weights)
         vector = 2.0 * vector - away.astype(np.float32)
     return QueryVector(vector.astype(np.float32), stacked, shares, tuple(names))
 
 
-def _rows_of(seeds: Sequence[Seed], table: ItemTable, missing: list[ItemId]) -> tuple[Rows, Vector]:
+def _rows_of(seeds: Sequence[Seed], shelf: Shelf, missing: list[ItemId]) -> tuple[Rows, Vector]:
     rows: list[int] = []
     weights: list[float] = []
-    for seed, row in zip(seeds, table.rows([seed.id for seed in seeds]), strict=True):
+    for seed, row in zip(seeds, shelf.rows([seed.id for seed in seeds]), strict=True):
         if row is None:
             missing.append(seed.id)
         else:

@@ -37,8 +37,8 @@ def test_published_version_is_current_and_in_the_journal(
     write_version: WriteVersion, indexes: Path, now: datetime
 ) -> None:
     first, second = write_version(), write_version()
-    assert publish(indexes, "pins", first, now=now) == Switch("pins", None, first)
-    assert publish(indexes, "pins", second, now=now) == Switch("pins", first, second)
+    switches = [publish(indexes, "pins", each, now=now) for each in (first, second)]
+    assert [(each.before, each.after) for each in switches] == [(None, first), (first, second)]
     assert current_version(indexes, "pins") == second
     assert (indexes / "pins" / "CURRENT").read_text(encoding="utf-8") == f"{second}\n"
     entries = journal.read(indexes / "pins")

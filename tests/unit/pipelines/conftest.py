@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -27,7 +28,10 @@ class LocalHub:
 
     `files` are listed and served, those in `lost` only listed; `announced` replaces sizes in
     the listing; `status` answers every request with that and `page`; `sha` is the commit that
-    the listing claims to be; `breaks_off` keeps back the last byte of every large file.
+    the listing claims to be; `breaks_off` keeps back the last byte of every large file, and
+    `breaks_once_at` everything behind that byte, the first time; `sends` replaces the content of
+    a file without a word about it in the listing; `leads_to` is where large files are said to
+    lie; `asked_from` are the first bytes that were asked for.
     """
 
     url: str = ""
@@ -36,15 +40,37 @@ class LocalHub:
     status: int = 0
     page: bytes = b""
     breaks_off: bool = False
+    breaks_once_at: int = 0
+    leads_to: str = ""
+    redirects_all: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
     announced: dict[str, int] = field(default_factory=dict)
+    sends: dict[str, bytes] = field(default_factory=dict)
+    asked_from: list[int] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
     def listing(self) -> bytes:
         siblings = [self._sibling(name, content) for name, content in self.files.items()]
         listing = {"id": self.repo, "modelId": self.repo, "sha": self.sha, "siblings": siblings}
         return json.dumps(listing).encode()
+
+    def scope_listing(self) -> bytes:
+        """The same files in the words of ModelScope."""
+        files = [
+            {
+                "Path": name,
+                "Type": "blob",
+                "Size": self.announced.get(name, len(content)),
+                "Sha256": hashlib.sha256(content).hexdigest(),
+            }
+            for name, content in self.files.items()
+        ]
+        folder = {"Path": "1_Pooling", "Type": "tree", "Size": 0, "Sha256": ""}
+        return json.dumps({"Code": 200, "Data": {"Files": [folder, *files]}}).encode()
+
+    def content(self, name: str) -> bytes:
+        return self.sends.get(name, self.files[name])
 
     def _sibling(self, name: str, content: bytes) -> dict[str, object]:
         size = self.announced.get(name, len(content))
@@ -84,19 +110,24 @@ def _routes(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
                 self._send(hub.status, hub.page, {}, with_body)
             elif path == f"/api/models/{hub.repo}/revision/{COMMIT}":
                 self._send(200, hub.listing(), {"Content-Type": "application/json"}, with_body)
+            elif path == f"/api/v1/models/{hub.repo}/repo/files":
+                self._send(200, hub.scope_listing(), {}, with_body)
+            elif path == f"/api/v1/models/{hub.repo}/repo":
+                name = parse_qs(urlsplit(self.path).query)["FilePath"][0]
+                self._send(200, hub.content(name), {}, with_body)
             elif path.removeprefix(resolve) in hub.files.keys() - hub.lost:
-                self._resolve(hub.files[path.removeprefix(resolve)], with_body)
+                self._resolve(hub.content(path.removeprefix(resolve)), with_body)
             elif path.startswith(resolve):
                 self._send(404, b"", {"X-Error-Code": "EntryNotFound"}, with_body)
             elif path.startswith("/lfs/"):
-                contents = {hashlib.sha256(c).hexdigest(): c for c in hub.files.values()}
+                contents = {hashlib.sha256(c).hexdigest(): c for c in map(hub.content, hub.files)}
                 self._send(200, contents[path.removeprefix("/lfs/")], {}, with_body)
             else:
                 self._send(404, b"", {"X-Error-Code": "RevisionNotFound"}, with_body)
 
         def _resolve(self, content: bytes, with_body: bool) -> None:
             headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{git_id(content)}"'}
-            if not is_large(content):
+            if not is_large(content) and not hub.redirects_all:
                 self._send(200, content, headers, with_body)
                 return
             sha256 = hashlib.sha256(content).hexdigest()
@@ -104,21 +135,32 @@ def _routes(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
                 "X-Linked-Etag": f'"{sha256}"',
                 "X-Linked-Size": str(len(content)),
                 # Another host name, as the real hub sends large files from another host.
-                "Location": f"{hub.url.replace('127.0.0.1', 'localhost')}/lfs/{sha256}",
+                "Location": f"{hub.leads_to or hub.url.replace('127.0.0.1', 'localhost')}/lfs/{sha256}",
             }
             self._send(HTTPStatus.FOUND, b"", headers, with_body)
 
         def _send(
             self, status: int, content: bytes, headers: dict[str, str], with_body: bool
         ) -> None:
+            large = is_large(content)
+            start = int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1])
+            if status == HTTPStatus.OK and start:
+                status = HTTPStatus.PARTIAL_CONTENT
+                end = len(content)
+                headers |= {"Content-Range": f"bytes {start}-{end - 1}/{end}"}
+                content = content[start:]
+            if large and with_body:
+                hub.asked_from.append(start)
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            if with_body and hub.breaks_off and is_large(content):
-                self.wfile.write(content[:-1])
+            cut = hub.breaks_once_at if large else 0
+            if with_body and large and (cut or hub.breaks_off):
+                self.wfile.write(content[: cut or -1])
                 self.close_connection = True
+                hub.breaks_once_at = 0
             elif with_body:
                 self.wfile.write(content)
 

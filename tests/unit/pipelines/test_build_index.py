@@ -156,7 +156,7 @@ def test_report_adds_up(workplace: Workplace, films: Path) -> None:
     assert (report.catalogue, report.version) == ("films", version)
     assert (report.items, report.rejects, report.rejects_path) == (60, 0, None)
     assert (report.factory, report.recall_at_10) == ("Flat", 1.0)
-    assert list(report.seconds) == ["read", "encode", "index", "write"]
+    assert list(report.seconds) == ["read", "encode", "gather", "index", "write"]
     assert report.texts_per_second == 60 / report.seconds["encode"]
     files = workplace.folder / "indexes" / "films" / version
     assert report.total_bytes == sum(
@@ -264,6 +264,7 @@ def test_progress_tells_every_stage_to_its_end(tmp_path: Path, films: Path) -> N
     assert list(dict.fromkeys(stage for stage, _, _ in seen)) == [
         "read",
         "encode",
+        "gather",
         "index",
         "write",
     ]

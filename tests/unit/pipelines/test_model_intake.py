@@ -48,7 +48,8 @@ def test_a_licence_may_come_along(folder: Path) -> None:
         "model.zip",
         "model.tar.gz",
         "vocab.txt.exe",
-        "model-00001-of-00002.safetensors",
+        "model-1-of-2.safetensors",
+        "sentencepiece.bpe.model",
         ".gitattributes",
         "LICENSE.py",
     ],
@@ -61,9 +62,9 @@ def test_what_is_not_on_the_list_is_refused_by_name(folder: Path, name: str) -> 
 
 
 def test_a_foreign_folder_is_refused_whole(folder: Path) -> None:
-    (folder / "onnx").mkdir()
-    (folder / "onnx" / "model.onnx").write_bytes(b"x")
-    assert _refused(folder) == {"onnx": "is a folder that no model of ours has"}
+    (folder / "openvino").mkdir()
+    (folder / "openvino" / "model.bin").write_bytes(b"x")
+    assert _refused(folder) == {"openvino": "is a folder that no model of ours has"}
 
 
 def test_a_symbolic_link_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_pull_brings_the_files_byte_by_byte(
 def test_files_of_other_kinds_are_not_even_downloaded(
     hub: "LocalHub", record: ModelRecord, tmp_path: Path
 ) -> None:
-    strangers = ("pytorch_model.bin", "modeling_tiny.py", "onnx/model.onnx", "../escape.json")
+    strangers = ("pytorch_model.bin", "modeling_tiny.py", "onnx/model.onnx", "weights.zip")
     hub.files |= dict.fromkeys(strangers, b"stranger")
     upstream = _pull(record, tmp_path, hub)
     assert not any(stranger in request for request in hub.requests for stranger in strangers)
@@ -124,28 +124,134 @@ def test_a_truncated_file_is_refused(
 ) -> None:
     record = record_for(plain_model)
     hub.announced["tokenizer.json"] = 1000
-    with pytest.raises(HashMismatch, match=r"tokenizer\.json arrived with 18 bytes"):
+    with pytest.raises(
+        HashMismatch, match=r"tokenizer\.json arrived with 18 bytes; the hub announced 1000"
+    ):
         _pull(record, tmp_path, hub)
     assert _leaves_nothing(tmp_path, record)
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.pipelines.http_download.PAUSES_S", (0.0, 0.0))
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_hub_that_always_breaks_off_is_given_up(
+    hub: "LocalHub", record: ModelRecord, tmp_path: Path
+) -> None:
+    hub.breaks_off = True
+    with pytest.raises(HubUnavailable, match=r"broke off 3 times.*what has arrived is kept"):
+        _pull(record, tmp_path, hub)
+    assert not (tmp_path / "tiny" / "upstream").exists()
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_an_interrupted_pull_goes_on_where_it_stopped(
+    hub: "LocalHub", record: ModelRecord, tmp_path: Path
+) -> None:
+    hub.breaks_off = True
+    with pytest.raises(HubUnavailable):
+        _pull(record, tmp_path, hub)
+    hub.breaks_off = False
+    hub.asked_from.clear()
+    upstream = _pull(record, tmp_path, hub)
+    assert (upstream / WEIGHTS).read_bytes() == hub.files[WEIGHTS]
+    assert hub.asked_from == [len(hub.files[WEIGHTS]) - 1]
+    assert not (tmp_path / "tiny" / ".quarantine").exists()
+
+
+def test_a_broken_connection_is_taken_up_within_one_pull(
+    hub: "LocalHub", record: ModelRecord, tmp_path: Path
+) -> None:
+    hub.breaks_once_at = 20_000
+    upstream = _pull(record, tmp_path, hub)
+    assert (upstream / WEIGHTS).read_bytes() == hub.files[WEIGHTS]
+    assert hub.asked_from == [0, 20_000]
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_part_that_was_tampered_with_is_found_by_the_hash_of_the_whole(
+    hub: "LocalHub", record: ModelRecord, tmp_path: Path
+) -> None:
+    hub.breaks_off = True
+    with pytest.raises(HubUnavailable):
+        _pull(record, tmp_path, hub)
+    (part,) = (tmp_path / "tiny" / ".quarantine").rglob("*.part")
+    content = bytearray(part.read_bytes())
+    content[100] ^= 1
+    part.write_bytes(content)
+    hub.breaks_off = False
+    with pytest.raises(HashMismatch, match=f"{WEIGHTS} has sha256"):
+        _pull(record, tmp_path, hub)
+    assert _leaves_nothing(tmp_path, record)
+    _pull(record, tmp_path, hub)
 
 
 @pytest.mark.parametrize(
-    ("chunk_bytes", "complaint"), [(1 << 10, "starting over"), (1 << 20, "RemoteProtocolError")]
+    "name", ["../escape.json", "/etc/config.json", "a/../../config.json", "..\\config.json", "a\nb"]
 )
-def test_a_hub_that_always_breaks_off_is_given_up(
-    hub: "LocalHub",
-    record: ModelRecord,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    chunk_bytes: int,
-    complaint: str,
+def test_a_listed_name_that_leaves_the_folder_is_refused(
+    hub: "LocalHub", record: ModelRecord, tmp_path: Path, name: str
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", chunk_bytes)
-    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
-    hub.breaks_off = True
-    with pytest.raises(HubUnavailable, match=complaint):
+    hub.files[name] = b"{}"
+    with pytest.raises(ModelRejected, match="leaves the folder"):
+        _pull(record, tmp_path, hub)
+    assert not any("resolve" in request for request in hub.requests)
+
+
+def test_a_redirect_to_a_foreign_host_is_refused_by_name(
+    hub: "LocalHub", record: ModelRecord, tmp_path: Path
+) -> None:
+    hub.leads_to = "http://169.254.169.254"
+    with pytest.raises(ModelRejected, match=rf"{WEIGHTS}.*foreign host '169\.254\.169\.254'"):
         _pull(record, tmp_path, hub)
     assert _leaves_nothing(tmp_path, record)
+
+
+def test_a_declared_host_may_send_a_file_whose_hash_is_known(
+    hub: "LocalHub", record: ModelRecord, tmp_path: Path
+) -> None:
+    # Not the endpoint's own name, so that it counts as another host.
+    hub.leads_to = hub.url.replace("127.0.0.1", "127.0.0.2")
+    with pytest.raises(HubUnavailable):
+        # It was asked, and nobody listens there.
+        pull(record, tmp_path, endpoint=hub.url, now=NOW, hosts=["127.0.0.2"])
+
+
+def test_a_declared_host_may_not_send_a_file_whose_hash_is_unknown(
+    hub: "LocalHub", plain_model: Files, record_for: RecordFor, tmp_path: Path
+) -> None:
+    hub.leads_to = hub.url.replace("127.0.0.1", "127.0.0.2")
+    hub.redirects_all = True
+    with pytest.raises(ModelRejected, match="sha256 is not known beforehand"):
+        pull(record_for(plain_model), tmp_path, endpoint=hub.url, now=NOW, hosts=["127.0.0.2"])
+
+
+def test_a_redirect_to_another_scheme_is_refused(
+    hub: "LocalHub", record: ModelRecord, tmp_path: Path
+) -> None:
+    hub.leads_to = "ftp://127.0.0.1"
+    with pytest.raises(ModelRejected, match="scheme 'ftp'"):
+        _pull(record, tmp_path, hub)
+
+
+def test_another_file_than_the_hub_announces_is_refused(
+    hub: "LocalHub", plain_model: Files, record_for: RecordFor, tmp_path: Path
+) -> None:
+    lie = hub.files[WEIGHTS][:-1] + b"!"
+    hub.sends[WEIGHTS] = lie
+    with pytest.raises(HashMismatch, match=f"{WEIGHTS} has sha256"):
+        _pull(record_for(plain_model), tmp_path, hub)
+    assert _leaves_nothing(tmp_path, record_for(plain_model))
+
+
+def test_a_file_without_end_is_cut_off(
+    hub: "LocalHub", record: ModelRecord, tmp_path: Path
+) -> None:
+    hub.sends["config.json"] = hub.files["config.json"] + b" " * 1000
+    with pytest.raises(HashMismatch, match=r"config\.json is longer than"):
+        _pull(record, tmp_path, hub)
 
 
 def test_a_pinned_file_that_is_gone_is_named(
@@ -182,7 +288,7 @@ def test_what_the_first_pull_saw_binds_the_next(
     upstream = _pull(record, tmp_path, hub)
     upstream.rename(tmp_path / "thrown-away")
     hub.files["README.md"] = b"# tony"
-    with pytest.raises(HashMismatch, match=r"README\.md has sha256 .* the lock says"):
+    with pytest.raises(HashMismatch, match=r"README\.md has sha256 .* the lock .* says"):
         _pull(record, tmp_path, hub)
     hub.files["README.md"] = plain_model["README.md"]
     hub.files["vocab.txt"] = b"new"

@@ -1,0 +1,72 @@
+"""Which old versions may go: never the served one, nor the one a rollback would go to."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.artifacts import discard_folder
+from service.errors import IndexFailure, InvalidInput, VersionNotFound
+from service.index.layout import catalogue_folder, publishing
+from service.index.publish import current_version, served_before, version_names
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """A version that goes, or went, and what it takes on the disk."""
+
+    version: str
+    size_bytes: int
+
+
+def prunable(indexes: Path, catalogue: str, keep: int) -> list[Freed]:
+    """List what `prune` would delete, oldest first.
+
+    Args:
+        indexes: the folder of all catalogues.
+        catalogue: which one.
+        keep: the newest versions to keep, ≥ 1, beside the served one and the one before it.
+
+    Raises:
+        InvalidInput: keep is less than 1.
+        VersionNotFound: nothing is published, so nobody has said what must stay.
+    """
+    if keep < 1:
+        raise InvalidInput(f"{keep} versions cannot be kept.", "Keep at least 1.")
+    folder = catalogue_folder(indexes, catalogue)
+    current = current_version(indexes, catalogue)
+    names = version_names(folder)
+    staying = {current, *names[-keep:]}
+    # Where there is nothing to roll back to, nothing more has to stay.
+    with suppress(VersionNotFound):
+        staying.add(served_before(folder, current))
+    return [Freed(name, _size(folder / name)) for name in names if name not in staying]
+
+
+def prune(indexes: Path, catalogue: str, keep: int) -> list[Freed]:
+    """Delete old versions; see `prunable` for what stays.
+
+    A version disappears in one step. Interrupted, the next build or publication frees the rest. A
+    process that still answers from a deleted version keeps its files until it lets go.
+
+    Raises:
+        InvalidInput, VersionNotFound: see `prunable`.
+        PublishConflict: a publisher is at work.
+        IndexFailure: the disk refuses; what is served stays.
+    """
+    folder = catalogue_folder(indexes, catalogue)
+    current_version(indexes, catalogue)
+    try:
+        with publishing(folder):
+            freed = prunable(indexes, catalogue, keep)
+            for each in freed:
+                discard_folder(folder / each.version)
+    except OSError as error:
+        raise IndexFailure(
+            f"old versions of {catalogue} could not be deleted: {error.strerror or error}.",
+            "See whether the disk is read-only or failing, and run it again.",
+        ) from error
+    return freed
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

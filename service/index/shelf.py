@@ -1,0 +1,250 @@
+"""What is on offer at a moment: a version and what changed since, to be read as one catalogue.
+
+Rows below the number of items in the version are its own; from there on they are fresh items, in
+their order.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.catalogue.columns import Column
+from service.catalogue.filters import filter_columns
+from service.index.availability import Availability, is_shown
+from service.index.exact_index import ExactIndex
+from service.index.fresh import AFTER_ALL, FreshItems
+from service.index.fresh_columns import WidenedColumns
+from service.index.retriever import Neighbours, check_search
+from service.index.snapshot import Snapshot
+from service.types import AttributeValue, Filter, Item, ItemId, Mask, Rows, Vectors
+
+# Searching for a few more and dropping blocked rows is cheaper than a mask over all items.
+_SPARE_MIN = 16
+_SPARE_FACTOR = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shelf:
+    """A catalogue at a moment. Immutable, shared between threads, and itself a `Retriever`.
+
+    Hidden and expired items can be looked up and be seeds, but no search and no list has them.
+
+    Args:
+        fresh: the version and what changed since.
+        frozen: which items of the version are hidden or expire, of `Availability.of_table`.
+        revision: names the state of the changes; part of a cache key.
+        blocked: int64, rows that may not be shown, ascending.
+        since: seconds since 1970 from which on, and `until` which, `blocked` is right.
+    """
+
+    fresh: FreshItems
+    frozen: Availability
+    revision: str
+    blocked: Rows
+    since: float
+    until: float
+    _lists: dict[str, Rows] = field(init=False, default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, fresh: FreshItems, now: float, frozen: Availability | None = None, revision: str = ""
+    ) -> "Shelf":
+        """Lay out a version and its changes as they are at a moment."""
+        if frozen is None:
+            frozen = Availability.of_table(fresh.snapshot.table)
+        count = len(fresh.snapshot.table)
+        parts = (
+            fresh.gone_rows,
+            frozen.blocked_at(now),
+            fresh.availability.blocked_at(now) + count,
+        )
+        blocked = np.unique(np.concatenate(parts))
+        windows = [frozen.window(now), fresh.availability.window(now)]
+        since, until = max(each[0] for each in windows), min(each[1] for each in windows)
+        over = frozen.over_at(now) + fresh.availability.over_at(now)
+        state = f"{revision}.{over}"
+        return cls(fresh, frozen, state, blocked, since, until)
+
+    @classmethod
+    def of_snapshot(cls, snapshot: Snapshot, now: float = 0.0) -> "Shelf":
+        """Lay out a version as it was built."""
+        return cls.of(FreshItems.none(snapshot), now)
+
+    def at(self, now: float) -> "Shelf":
+        """Return the shelf at another moment; itself if nothing expires in between."""
+        if self.since <= now < self.until:
+            return self
+        revision = self.revision.rpartition(".")[0]
+        return Shelf.of(self.fresh, now, self.frozen, revision)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The version."""
+        return self.fresh.snapshot
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a vector."""
+        return self.snapshot.manifest.dim
+
+    @property
+    def size(self) -> int:
+        """Rows, including those that may not be shown."""
+        return len(self)
+
+    def __len__(self) -> int:
+        return self._frozen_size + len(self.fresh.items)
+
+    def row(self, item_id: ItemId) -> int | None:
+        """Return the row of an item, None if there is none."""
+        slot = self.fresh.slots.get(item_id)
+        return self.fresh.frozen_row(item_id) if slot is None else self._frozen_size + slot
+
+    def rows(self, item_ids: Sequence[ItemId]) -> list[int | None]:
+        """Return the row of each item, None where there is none."""
+        return [self.row(item_id) for item_id in item_ids]
+
+    def item(self, row: int) -> Item:
+        """Return a whole item."""
+        slot = row - self._frozen_size
+        return self.snapshot.table.item(row) if slot < 0 else self.fresh.items[slot].item
+
+    def id(self, row: int) -> ItemId:
+        """Return the id of a row."""
+        slot = row - self._frozen_size
+        return self.snapshot.table.id(row) if slot < 0 else self.fresh.items[slot].item.id
+
+    def attributes(self, row: int) -> dict[str, AttributeValue]:
+        """Return the attributes of a row, sorted by key."""
+        slot = row - self._frozen_size
+        if slot < 0:
+            return self.snapshot.table.attributes(row)
+        return dict(sorted(self.fresh.items[slot].item.attributes.items()))
+
+    def is_shown(self, row: int, now: float) -> bool:
+        """Tell whether an item may be in an answer at a moment."""
+        return is_shown(self.item(row).attributes, now)
+
+    def vectors(self, rows: Rows) -> Vectors:
+        """Gather the vectors of some rows: float32 (len(rows), dim)."""
+        slots = rows - self._frozen_size
+        is_fresh = slots >= 0
+        if not is_fresh.any():
+            return self.snapshot.vectors[rows]
+        gathered = np.empty((len(rows), self.dim), np.float32)
+        gathered[~is_fresh] = self.snapshot.vectors[rows[~is_fresh]]
+        gathered[is_fresh] = self.fresh.vectors[slots[is_fresh]]
+        return gathered
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """The version's columns, with the keys and kinds of fresh items."""
+        if not self.fresh.items:
+            return self.snapshot.table.columns
+        return WidenedColumns(self.snapshot.table.columns, self.fresh.columns, self._frozen_size)
+
+    def allowed(self, filter: Filter) -> Mask | None:
+        """Find the rows that a filter lets through and that may be shown.
+
+        Returns:
+            bool (len(self),), or None if the filter is empty.
+
+        Raises:
+            InvalidFilter: see `compile_filter`.
+        """
+        if not filter:
+            return None
+        mask = filter_columns(filter, self.columns, self._frozen_size)
+        if self.fresh.items:
+            mask = np.concatenate([mask, self._filter_fresh(filter)])
+        mask[self.blocked] = False
+        return mask
+
+    def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> Neighbours:
+        """Find the k best rows that may be shown; see `Retriever.search`.
+
+        The version's own index is asked for a few more than k, in case they are blocked, and asked
+        again with a mask in the rare case that this was not enough; fresh items are all compared.
+        """
+        if not self.fresh.items and not len(self.blocked):
+            return self.snapshot.retriever.search(queries, k, allowed)
+        queries = check_search(queries, k, allowed, dim=self.dim, size=len(self))
+        count = self._frozen_size
+        own, others = (None, None) if allowed is None else (allowed[:count], allowed[count:])
+        found = [self._search_frozen(queries, k, own)]
+        if self.fresh.items:
+            found.append(self._search_fresh(queries, k, others))
+        rows, scores = (np.hstack(parts) for parts in zip(*found, strict=True))
+        # Stable: of equals the lower row, and what pads the lists is last.
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)
+
+    @property
+    def newest_first(self) -> Rows:
+        """Rows that may be shown, newest first: the order of the catalogue, backwards."""
+        order = self._lists.get("newest")
+        if order is None:
+            order = self._lists["newest"] = self._newest_first()
+        return order
+
+    @property
+    def _frozen_size(self) -> int:
+        return len(self.snapshot.table)
+
+    def _filter_fresh(self, filter: Filter) -> Mask:
+        size = len(self.fresh.items)
+        columns = WidenedColumns(self.fresh.columns, self.snapshot.table.columns, size)
+        return filter_columns(filter, columns, size)
+
+    def _search_frozen(self, queries: Vectors, k: int, allowed: Mask | None) -> Neighbours:
+        count = self._frozen_size
+        blocked = self.blocked[: int(self.blocked.searchsorted(count))]
+        retriever = self.snapshot.retriever
+        if allowed is None:
+            spare = 0
+            if len(blocked):
+                share = len(blocked) / count
+                spare = min(len(blocked), max(_SPARE_MIN, int(_SPARE_FACTOR * share * k)))
+            rows, scores = retriever.search(queries, k + spare, None)
+            rows, scores = _without(rows, scores, blocked, k)
+            if ((rows >= 0).sum(axis=1) >= min(k, count - len(blocked))).all():
+                return rows, scores
+        mask = np.ones(count, np.bool_) if allowed is None else allowed.copy()
+        mask[blocked] = False
+        return retriever.search(queries, k, mask)
+
+    def _search_fresh(self, queries: Vectors, k: int, allowed: Mask | None) -> Neighbours:
+        count = self._frozen_size
+        blocked = self.blocked[int(self.blocked.searchsorted(count)) :] - count
+        mask = allowed
+        if len(blocked):
+            mask = np.ones(len(self.fresh.items), np.bool_) if allowed is None else allowed.copy()
+            mask[blocked] = False
+        slots, scores = ExactIndex(self.fresh.vectors).search(queries, k, mask)
+        return np.where(slots >= 0, slots + count, -1), scores
+
+    def _newest_first(self) -> Rows:
+        count = self._frozen_size
+        rows = np.arange(count, dtype=np.int64)
+        places = np.fromiter((each.place for each in self.fresh.items), np.int64)
+        slots = np.arange(count, count + len(places))
+        rows[places[places != AFTER_ALL]] = slots[places != AFTER_ALL]
+        order: Rows = np.concatenate([rows, slots[places == AFTER_ALL]])[::-1]
+        is_shown = np.ones(len(self), np.bool_)
+        is_shown[self.blocked] = False
+        return order[is_shown[order]]
+
+
+def _without(
+    rows: NDArray[np.int64], scores: NDArray[np.float32], blocked: Rows, k: int
+) -> Neighbours:
+    """Drop blocked rows from answers and cut them to k; `blocked` is ascending."""
+    if not len(blocked):
+        return rows, scores
+    position = np.minimum(blocked.searchsorted(rows), len(blocked) - 1)
+    is_blocked = blocked[position] == rows
+    rows, scores = np.where(is_blocked, -1, rows), np.where(is_blocked, -np.inf, scores)
+    order = np.argsort(rows < 0, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)

@@ -1,0 +1,55 @@
+"""Live changes on their way into the next version: applied while the catalogue streams by."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from service.catalogue.text import TextTemplate
+from service.index.changes import Change, Delete, Patch, Put, patched, shown_text
+from service.types import Attributes, Item, ItemId
+
+Take = Callable[[Item], None]
+
+
+@dataclass(slots=True)
+class CarriedChanges:
+    """Applies folded changes, at most one an id, to items one by one: `changes.merge`, streamed.
+
+    Args:
+        changes: oldest first.
+        template: writes the text of an item that was changed.
+        applied: how many changes made a difference so far.
+    """
+
+    changes: Sequence[Change]
+    template: TextTemplate
+    applied: int = 0
+    _by_id: dict[ItemId, Change] = field(init=False)
+    _later: dict[ItemId, Put] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._by_id = {change.id: change for change in self.changes}
+        self._later = {change.id: change for change in self.changes if isinstance(change, Put)}
+
+    def apply(self, item: Item, take: Take) -> None:
+        """Pass on an item of the catalogue as the changes have left it, or not at all."""
+        change = self._by_id.get(item.id)
+        if change is None:
+            take(item)
+            return
+        self.applied += 1
+        if isinstance(change, Patch):
+            take(self._item(item.id, patched(item.attributes, change.attributes)))
+        elif isinstance(change, Put) and not change.is_anew:
+            del self._later[item.id]
+            take(self._item(item.id, change.attributes))
+        else:
+            assert isinstance(change, Put | Delete)  # deleted, or put again after all others
+
+    def finish(self, take: Take) -> None:
+        """Pass on the items that come after all others, in the order they were put."""
+        for change in self._later.values():
+            self.applied += not change.is_anew
+            take(self._item(change.id, change.attributes))
+
+    def _item(self, item_id: ItemId, attributes: Attributes) -> Item:
+        return Item(item_id, shown_text(self.template, item_id, attributes), attributes)
