@@ -3,6 +3,7 @@
 MagpieError
 ├── InvalidInput             what the caller sent cannot be used
 │   ├── InvalidQuery         a recommend request that contradicts itself or exceeds a limit
+│   ├── TextSearchUnavailable  a text for an index of vectors that were brought along
 │   ├── InvalidFilter        a filter on an unknown key, or a range on a key without numbers
 │   ├── InvalidItem          an item that cannot be put into the catalogue
 │   └── InvalidCatalogue     a file of items that cannot be read, or has too many bad rows
@@ -63,6 +64,12 @@ class InvalidQuery(InvalidInput):
     """A recommend request that contradicts itself or exceeds a limit."""
 
     code = "invalid_query"
+
+
+class TextSearchUnavailable(InvalidInput):
+    """A text for an index of vectors that were brought along, without a model."""
+
+    code = "text_search_unavailable"
 
 
 class InvalidFilter(InvalidInput):

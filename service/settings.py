@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         description="Requests that may wait for a compute thread; more get 503.",
     )
     batch_tokens: int = Field(
-        512, ge=16, le=1_000_000, description="Tokens of search texts encoded in one batch."
+        256, ge=16, le=1_000_000, description="Tokens of search texts encoded in one batch."
     )
     queue_tokens: int = Field(
         8192,
@@ -58,6 +58,16 @@ class Settings(BaseSettings):
     )
     reload_interval_s: float = Field(
         0.5, gt=0, le=3600, description="How often to look for a newly published index version."
+    )
+    writable: bool = Field(
+        False,
+        description="Whether PUT, PATCH and DELETE of items are served; nobody asks for a key.",
+    )
+    fresh_items_max: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="Items that may be new or changed beside an index before a rebuild is due.",
     )
     max_body_bytes: int = Field(_MIB, ge=1024, description="Largest request body; more gets 413.")
 

@@ -31,6 +31,9 @@ Source: TypeAlias = Literal["similar", "search", "fallback"]
 EXTERNAL = "external"
 """Id of every model that we do not have, only its vectors; the revision names which one."""
 
+ModelCheck: TypeAlias = Literal["passed", "unproven", "unchecked", "failed, forced"]
+"""How the export that makes vectors stood in its check, see `magpie model check`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Item:

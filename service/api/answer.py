@@ -11,6 +11,7 @@ from service.api.caller import Caller
 from service.api.lifespan import Services
 from service.api.render import compose, render
 from service.cache.keys import cache_key
+from service.encoders.no_encoder import NoEncoder
 from service.index.live import Serving
 from service.recommend.engine import recommend
 from service.types import Query, Recommendations, Vector
@@ -51,7 +52,8 @@ async def answer(query: Query, services: Services, caller: Caller) -> Answer:
         EncodingFailed: the model gave no usable vector for the text.
     """
     started = time.perf_counter()
-    # Taken once: every part of one answer comes from one version, whatever is published meanwhile.
+    # Taken once: every part of one answer comes from one version and one state of its changes,
+    # whatever is published or put meanwhile.
     serving = services.live.current
     timings: dict[str, float] = {}
 
@@ -59,9 +61,10 @@ async def answer(query: Query, services: Services, caller: Caller) -> Answer:
         text_vector = await _text_vector(query.text, serving, services, caller, timings)
         found = await _recommend(query, serving, services, caller, text_vector)
         timings.update(found.timings_ms)
-        return render(query, found, serving.snapshot)
+        return render(query, found, serving.shelf)
 
-    key = cache_key(b"answer", serving.snapshot.name, orjson.dumps(query))
+    # The revision moves with every change and every expiry, so what is gone is in no cached answer.
+    key = cache_key(b"answer", serving.snapshot.name, serving.shelf.revision, orjson.dumps(query))
     async with caller:
         cached = await services.cache.get_or_compute(key, compute)
     body, degraded = compose(cached.value, caller.request_id, cached.degraded)
@@ -79,6 +82,9 @@ async def _text_vector(
 ) -> Vector | None:
     if text is None:
         return None
+    if isinstance(serving.encoder, NoEncoder):
+        # Refused here: the batcher would tell it as a failure of the model, and as ours.
+        serving.encoder.encode_queries([text])
     started = time.perf_counter()
 
     async def encode() -> bytes:
@@ -100,12 +106,12 @@ async def _recommend(
     caller: Caller,
     text_vector: Vector | None,
 ) -> Recommendations:
-    snapshot = serving.snapshot
-    cheap = query.k <= _INLINE_K and not query.diversity and len(snapshot.table) <= _INLINE_ITEMS
+    shelf = serving.shelf
+    cheap = query.k <= _INLINE_K and not query.diversity and len(shelf) <= _INLINE_ITEMS
     if cheap:
-        return recommend(query, snapshot, text_vector)
+        return recommend(query, shelf, text_vector)
     caller.watch()
-    return await services.compute.run(lambda: recommend(query, snapshot, text_vector))
+    return await services.compute.run(lambda: recommend(query, shelf, text_vector))
 
 
 def _count(

@@ -10,7 +10,7 @@ from service.api.lifespan import lifespan
 from service.api.metrics import Metrics
 from service.api.middleware import RequestFrame
 from service.api.openapi import document
-from service.api.routes import explorer, health, recommend
+from service.api.routes import explorer, health, items, recommend
 from service.errors import MagpieError
 from service.index.live import Live
 from service.settings import Settings
@@ -43,6 +43,8 @@ def create_app(settings: Settings | None = None, live: Live | None = None) -> Fa
     app.add_exception_handler(HTTPException, errors.on_http_error)
     app.add_exception_handler(Exception, errors.on_unexpected)
     app.include_router(recommend.router)
+    # After it: an item's id may hold slashes, and `/items/{id}/similar` is no item.
+    app.include_router(items.router)
     app.include_router(health.router)
     app.include_router(explorer.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]

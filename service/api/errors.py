@@ -12,12 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.errors import (
+    ChangesNotStored,
     DeadlineExceeded,
     InvalidInput,
+    InvalidItem,
     ItemNotFound,
     MagpieError,
     NotFound,
     Overloaded,
+    TooManyChanges,
     VersionNotFound,
 )
 
@@ -34,6 +37,8 @@ _STATUS: tuple[tuple[type[MagpieError], HTTPStatus], ...] = (
     (NotFound, HTTPStatus.NOT_FOUND),
     (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE),
     (DeadlineExceeded, HTTPStatus.GATEWAY_TIMEOUT),
+    (ChangesNotStored, HTTPStatus.SERVICE_UNAVAILABLE),
+    (TooManyChanges, HTTPStatus.INSUFFICIENT_STORAGE),
 )
 
 
@@ -81,7 +86,9 @@ async def on_magpie_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, MagpieError)
     for kind, status in _STATUS:
         if isinstance(error, kind):
-            return problem(status, error.code, str(error), request_id_of(request))
+            flaws = error.flaws if isinstance(error, InvalidItem) else ()
+            errors = [{"where": where, "what": what} for where, what in flaws]
+            return problem(status, error.code, str(error), request_id_of(request), errors)
     return await on_unexpected(request, error)
 
 
@@ -142,4 +149,6 @@ def _described(error: ErrorDetails) -> dict[str, str]:
     # pydantic names the caller's own key for an unknown field; do not echo it.
     if error["type"] == "extra_forbidden":
         where = ".".join(str(part) for part in error["loc"][:-1])
+    # Nor the names of an item's attributes.
+    where = where.partition(".attributes.")[0] + ".attributes" * (".attributes." in where)
     return {"where": where or "body", "what": error["msg"]}

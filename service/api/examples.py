@@ -49,3 +49,17 @@ PROBLEMS: dict[int, dict[str, object]] = {
     503: _declared("At the limit, try again: `overloaded`."),
     504: _declared("The time for this request was up: `deadline_exceeded`."),
 }
+
+WRITE_PROBLEMS: dict[int, dict[str, object]] = {
+    **{status: PROBLEMS[status] for status in (400, 404, 413, 415)},
+    403: _declared("Changes are not served here: `read_only`."),
+    422: _declared(
+        "Wrong form, items that cannot be kept, or too many of them: `invalid_request`, "
+        "`invalid_item`, `too_many_items`."
+    ),
+    503: _declared(
+        "At the limit, or the disk refuses, and nothing was changed: `overloaded`, "
+        "`changes_not_stored`."
+    ),
+    507: _declared("A rebuild is due, which takes fresh items in: `too_many_changes`."),
+}

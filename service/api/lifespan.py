@@ -25,6 +25,9 @@ from service.types import ModelIdentity
 
 _log = logging.getLogger(__name__)
 
+# What one process accepts, the others show within a second; most of the time one `stat` each.
+_CHANGES_INTERVAL_S = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -35,6 +38,8 @@ class Services:
     cache: TieredCache
     compute: ComputePool
     batcher: QueryBatcher
+    commits: ComputePool
+    """One thread, as changes are stored one after the other."""
     metrics: Metrics
 
 
@@ -60,7 +65,13 @@ def open_live(settings: Settings) -> Live:
         export = ExportManifest.read(find_export(settings.models_dir, manifest.model))
         check_custody(settings.models_dir, export, index_lock=manifest.model_lock)
 
-    return Live(settings.indexes_dir, settings.catalogue, open_encoder, check)
+    return Live(
+        settings.indexes_dir,
+        settings.catalogue,
+        open_encoder,
+        check,
+        fresh_max=settings.fresh_items_max,
+    )
 
 
 @asynccontextmanager
@@ -85,13 +96,19 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         queue_tokens=settings.queue_tokens,
         batches_at_once=settings.compute_threads,
     )
-    watcher = asyncio.create_task(_watch(live, metrics, settings.reload_interval_s))
+    commits = ComputePool(1, settings.compute_queue)
+    watchers = [
+        asyncio.create_task(_watch(live, metrics, settings.reload_interval_s)),
+        asyncio.create_task(_watch_changes(live)),
+    ]
     try:
-        yield {"services": Services(settings, live, cache, compute, batcher, metrics)}
+        yield {"services": Services(settings, live, cache, compute, batcher, commits, metrics)}
     finally:
-        watcher.cancel()
-        await asyncio.gather(watcher, return_exceptions=True)
+        for watcher in watchers:
+            watcher.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
         await batcher.aclose()
+        commits.close()
         compute.close()
         await cache.aclose()
 
@@ -107,6 +124,16 @@ async def _watch(live: Live, metrics: Metrics, interval_s: float) -> None:
             # The edge of the background: whatever went wrong, the version in use goes on.
             metrics.swaps.labels("failed").inc()
             _log.exception("could not look for a new index version; serving the present one")
+
+
+async def _watch_changes(live: Live) -> None:
+    while True:
+        await asyncio.sleep(_CHANGES_INTERVAL_S)
+        try:
+            await asyncio.to_thread(live.catch_up)
+        except Exception:
+            # The edge of the background, as above.
+            _log.exception("could not look for changed items; serving them as they were")
 
 
 def _note_version(live: Live, metrics: Metrics) -> None:

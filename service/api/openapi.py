@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.api.schemas import Problem, RecommendRequest
+from service.api.schemas import PatchItemRequest, Problem, PutItemsRequest, RecommendRequest
 
 _REFERENCE = "#/components/schemas/{model}"
 
@@ -20,7 +20,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
         )
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
-        for model in (RecommendRequest, Problem):
+        for model in (RecommendRequest, PutItemsRequest, PatchItemRequest, Problem):
             shape = model.model_json_schema(ref_template=_REFERENCE)
             schemas.update(shape.pop("$defs", {}))
             schemas[model.__name__] = shape

@@ -2,20 +2,20 @@
 
 import orjson
 
-from service.index.snapshot import Snapshot
+from service.index.shelf import Shelf
 from service.types import Query, Recommendation, Recommendations
 
 
-def render(query: Query, found: Recommendations, snapshot: Snapshot) -> bytes:
+def render(query: Query, found: Recommendations, shelf: Shelf) -> bytes:
     """Render what does not depend on the single request, so that a cache can hold it.
 
     Returns:
         A JSON array of the `degraded` reasons, a newline, and the rest of the answer's object.
     """
     rest = {
-        "items": [_item(each, query, snapshot) for each in found.items],
-        "index": snapshot.name,
-        "model": str(snapshot.manifest.model),
+        "items": [_item(each, query, shelf) for each in found.items],
+        "index": shelf.snapshot.name,
+        "model": str(shelf.snapshot.manifest.model),
         "source": found.source,
         "missing": found.missing,
     }
@@ -47,15 +47,15 @@ def compose(
     return body, reasons
 
 
-def _item(found: Recommendation, query: Query, snapshot: Snapshot) -> dict[str, object]:
-    attributes = snapshot.table.attributes(found.row)
+def _item(found: Recommendation, query: Query, shelf: Shelf) -> dict[str, object]:
+    attributes = shelf.attributes(found.row)
     fields = (
         attributes
         if query.fields is None
         else {name: attributes[name] for name in query.fields if name in attributes}
     )
     item: dict[str, object] = {
-        "id": snapshot.table.id(found.row),
+        "id": shelf.id(found.row),
         "score": round(found.score, 6),
         "fields": fields,
     }

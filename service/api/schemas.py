@@ -10,6 +10,8 @@ K_MAX = 500
 _SEEDS_MAX = 100
 _EXCLUDE_MAX = 10_000
 _CONDITIONS_MAX = 100
+ITEMS_MAX = 1000
+_ATTRIBUTES_MAX = 512
 
 # NUL ends strings in too many systems behind us, and no real id or key holds one.
 _NO_NUL = r"^[^\x00]+$"
@@ -150,6 +152,83 @@ class RecommendRequest(_Wire):
             explain=self.explain,
             fields=None if self.fields is None else tuple(self.fields),
         )
+
+
+AttributeName = Annotated[
+    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
+]
+_Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_AttributeScalar = str | bool | _Integer | float
+AttributeIn = _AttributeScalar | list[_AttributeScalar] | None
+_AttributesIn = Annotated[dict[AttributeName, AttributeIn], Field(max_length=_ATTRIBUTES_MAX)]
+
+
+class ItemIn(_Wire):
+    """An item as a whole. Its text is made of the attributes, by the index's own template."""
+
+    id: IdText
+    attributes: _AttributesIn = Field(
+        description="Everything of it but the id. `hidden` true, or `available_until` (ISO 8601 "
+        "or seconds since 1970) in the past, keep it out of every answer."
+    )
+
+
+class PutItemsRequest(_Wire):
+    """Items to add, or to replace where their id exists. All are accepted, or none."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {
+                            "id": "pin-9001",
+                            "attributes": {
+                                "title": "Herbs in tin cans on a railing",
+                                "description": "Basil, mint and thyme for a balcony.",
+                                "category": "balcony-garden",
+                                "price": 12.5,
+                            },
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    items: list[ItemIn] = Field(min_length=1, json_schema_extra={"maxItems": ITEMS_MAX})
+
+
+class PatchItemRequest(_Wire):
+    """Attributes to change; null removes one. What is not named stays."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"attributes": {"price": 9.9, "hidden": True}}]}
+    )
+
+    attributes: Annotated[_AttributesIn, Field(min_length=1)]
+
+
+class AcceptedAnswer(BaseModel):
+    """Changes that are on the disk and in every answer of this process."""
+
+    request_id: str
+    index: str
+    sequence: int = Field(description="Of this change; a version that contains it says so.")
+    created: int
+    changed: int
+
+
+class ItemAnswer(BaseModel):
+    """An item as it is now, also while it is hidden or expired."""
+
+    request_id: str
+    index: str
+    id: str
+    text: str = Field(description="What was embedded.")
+    attributes: dict[str, str | int | float | bool | list[str] | None]
+    is_shown: bool = Field(description="Whether it may be in an answer now.")
+    is_fresh: bool = Field(description="Whether it changed since the index was built.")
 
 
 class BecauseOut(BaseModel):

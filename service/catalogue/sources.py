@@ -77,7 +77,7 @@ def local_source(patterns: Sequence[str]) -> Source:
     Raises:
         InvalidCatalogue: no such file, a format we do not read, or a folder.
     """
-    paths = dict.fromkeys(path for pattern in patterns for path in _expand(pattern))
+    paths = dict.fromkeys(path for pattern in patterns for path in local_files(pattern))
     return Source.of_parts([file_part(path) for path in paths])
 
 
@@ -111,7 +111,12 @@ def file_part(
     )
 
 
-def _expand(pattern: str) -> list[Path]:
+def local_files(pattern: str) -> list[Path]:
+    """Return the files that a path or glob stands for, sorted.
+
+    Raises:
+        InvalidCatalogue: a glob that no file matches; a plain path is not looked at.
+    """
     if not _GLOB.intersection(pattern) or Path(pattern).exists():
         return [Path(pattern)]
     found = sorted(Path(path) for path in glob.glob(pattern, recursive=True))

@@ -12,16 +12,28 @@ def columns_of(id_column: str, text: list[str] | None, split: list[str] | None) 
         InvalidSettings: a `--split` is not COLUMN=SEPARATOR.
         InvalidCatalogue: the template cannot be used.
     """
-    return ColumnMap(id=id_column, text=_template(text or ["text"]), split=_separators(split or []))
+    return ColumnMap(
+        id=id_column, text=template_of(text or ["text"]), split=separators_of(split or [])
+    )
 
 
-def _template(text: list[str]) -> TextTemplate:
+def template_of(text: list[str]) -> TextTemplate:
+    """Make a template of `--text`: several columns, or one pattern.
+
+    Raises:
+        InvalidSettings: it cannot be read.
+    """
     if len(text) == 1 and "{" in text[0]:
         return TextTemplate(text[0])
     return TextTemplate.of_fields(text)
 
 
-def _separators(split: list[str]) -> dict[str, str]:
+def separators_of(split: list[str]) -> dict[str, str]:
+    """Make separators by column of `--split`.
+
+    Raises:
+        InvalidSettings: one is not COLUMN=SEPARATOR.
+    """
     separators = {}
     for each in split:
         column, equals, separator = each.partition("=")

@@ -1,5 +1,6 @@
 """What a person at a terminal sees: one console, progress bars, tables, errors."""
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,15 +13,20 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from service.errors import MagpieError
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+# Nobody's bug: told in two lines too, wherever they come from.
+_DISK_FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 
 Report = Callable[[int, int | None], None]
 """Called with what is done and what there is in all, None while that is unknown."""
@@ -47,6 +53,15 @@ def progress(title: str, *, as_bytes: bool = False) -> Iterator[Report]:
         yield report
 
 
+class _RateColumn(ProgressColumn):
+    """How much is done in a second."""
+
+    def render(self, task: Task) -> Text:
+        """Show the rate of the last moments, or of the whole once it is over."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
+
+
 @contextmanager
 def stages() -> Iterator[Callable[[str, int, int | None], None]]:
     """Show one bar per named stage, added when the stage begins; yields what moves them."""
@@ -55,6 +70,7 @@ def stages() -> Iterator[Callable[[str, int, int | None], None]]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -79,6 +95,12 @@ def failures_told() -> Iterator[None]:
         if error.hint:
             err.print("[bold]→[/]", error.hint)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in _DISK_FAILURES:
+            raise
+        err.print("[bold red]error[/]", f"the disk refused: {error}", markup=True)
+        err.print("[bold]→[/]", "What was served still is. Make room, or see to the disk.")
+        sys.exit(1)
     except KeyboardInterrupt:
         err.print("stopped")
         sys.exit(130)

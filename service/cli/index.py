@@ -2,77 +2,23 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.columns import columns_of
-from service.cli.console import err, out, stages
+from service.cli.console import err, out
 from service.index import publish as publication
 from service.index import retention
 from service.index.gates import Gate, Limits
 from service.settings import Settings
-
-if TYPE_CHECKING:
-    from service.pipelines.build_index import BuildReport
 
 index = typer.Typer(help="Build, publish and look after indexes.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name of the catalogue, e.g. films.")]
 _LIMITS = Limits()
 Version = Annotated[str | None, typer.Argument(help="A version, see `magpie index list`.")]
-
-
-@index.command()
-def build(
-    source: Annotated[Path, typer.Argument(help="JSONL, CSV, TSV or Parquet, also .gz.")],
-    name: Annotated[str, typer.Option(help="Name of the catalogue: a-z, 0-9 and hyphens.")],
-    id_column: Annotated[str, typer.Option("--id", help="Column that holds the id.")] = "id",
-    text: Annotated[
-        list[str] | None,
-        typer.Option(help='Columns to embed, or one template such as "{title}. {genres}".'),
-    ] = None,
-    split: Annotated[
-        list[str] | None, typer.Option(help="COLUMN=SEPARATOR for lists, e.g. 'genres=|'.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Model id; MAGPIE_MODEL.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Cores for encoding.")] = 1,
-    max_rejects: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of bad rows that is put up with.")
-    ] = 0.01,
-    seed: Annotated[int, typer.Option(help="Same seed, same index.")] = 0,
-    publish_it: Annotated[bool, typer.Option("--publish", help="Publish it as well.")] = False,
-) -> None:
-    """Read a catalogue, encode it, build and measure an index; a new version, not yet served.
-
-    All other columns become attributes to filter by and to return.
-    """
-    from service.pipelines.build_index import build as build_index
-
-    settings = Settings.from_environment()
-    with stages() as progress:
-        report = build_index(
-            source,
-            columns_of(id_column, text, split),
-            name=name,
-            models=settings.models_dir,
-            indexes=settings.indexes_dir,
-            model_id=model or settings.model,
-            threads=threads,
-            max_reject_share=max_rejects,
-            seed=seed,
-            now=datetime.now(UTC),
-            progress=progress,
-        )
-    out.print(f"Built {name}@{report.version}")
-    _print_report(report)
-    if publish_it:
-        publish(name, report.version)
-    else:
-        out.print(f"Serve it: magpie index publish {name} && magpie serve {name}")
 
 
 @index.command()
@@ -186,15 +132,3 @@ def _print_gates(gates: Sequence[Gate]) -> None:
             Text(gate.note),
         )
     out.print(table)
-
-
-def _print_report(report: "BuildReport") -> None:
-    out.print(
-        f"  {report.items:,} items, {report.rejects:,} rows left out"
-        + (f" (see {report.rejects_path})" if report.rejects_path else "")
-    )
-    out.print(f"  {report.factory}, recall@10 {report.recall_at_10:.3f} against exact search")
-    seconds = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in report.seconds.items())
-    out.print(
-        f"  {seconds}; {report.texts_per_second:.0f} texts/s; {report.total_bytes / 1e6:.1f} MB"
-    )

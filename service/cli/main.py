@@ -6,6 +6,8 @@ import typer
 
 from service import __version__
 from service.cli.ask import recommend
+from service.cli.build import build
+from service.cli.catalogue import catalogue
 from service.cli.check import doctor
 from service.cli.console import failures_told, out
 from service.cli.index import index
@@ -24,6 +26,8 @@ app = typer.Typer(
 model.command()(swap)
 model.add_typer(trust)
 app.add_typer(model, name="model")
+index.command()(build)
+app.add_typer(catalogue, name="catalogue")
 app.add_typer(index, name="index")
 app.command()(quickstart)
 app.command()(serve)

@@ -1,88 +1,153 @@
 """`magpie model …`: which models there are, fetch one, export it."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import orjson
 import typer
 from rich.table import Table
 
 from service.cli.console import err, out, progress
-from service.encoders.exports import ExportManifest, find_export
-from service.encoders.registry import ModelRecord, Registry
-from service.errors import MagpieError
-from service.pipelines.model_lock import UPSTREAM
+from service.encoders.exports import ExportManifest
+from service.encoders.registry import Registry
 from service.settings import Settings
 
-model = typer.Typer(help="Fetch, export and list models.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from service.pipelines.model_intake import Weights
+    from service.pipelines.model_overview import Overview
+    from service.pipelines.pull_model import Origin
+
+model = typer.Typer(
+    help="Fetch, export, check and compare models, and prove where they come from.",
+    no_args_is_help=True,
+)
 
 ModelId = Annotated[
     str, typer.Argument(help="Id in models/registry.toml, see `magpie model list`.")
 ]
 
+_HEADINGS = (
+    "id", "publisher", "weights", "languages", "licence", "dim", "tokens", "texts/s", "known",
+    "here",
+)  # fmt: skip
+_CAPTION = (
+    "* default. ≈ from the number of parameters. Known: A hashes public, B revision public, C "
+    "unconfirmed. Texts/s as measured on this installation's reports. Fetch one: magpie model "
+    "pull ID; then: magpie model export ID"
+)
+
 
 @model.command("list")
-def list_models() -> None:
-    """Show every model of the registry and what is here of it."""
+def list_models(
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
+) -> None:
+    """Show every model of the registry, what there is to choose by, and what is here of it."""
+    from service.pipelines.model_overview import overview
+
     settings = Settings.from_environment()
     registry = Registry.load(settings.models_dir / "registry.toml")
-    table = Table(
-        title="Models", caption="Fetch one: magpie model pull ID; then: magpie model export ID"
-    )
-    for heading in ("id", "publisher", "licence", "languages", "dim", "tokens", "here"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "id")
-    for record in registry.records.values():
-        table.add_row(
-            record.id + (" *" if record.id == registry.default else ""),
-            record.publisher.partition(" (")[0],
-            record.licence,
-            ", ".join(record.languages),
-            str(record.dim),
-            str(record.max_tokens),
-            _what_is_here(record, settings),
-        )
+    models = overview(registry, settings.models_dir)
+    if as_json:
+        typer.echo(orjson.dumps([asdict(each) for each in models], option=orjson.OPT_INDENT_2))
+        return
+    table = Table(title="Models", caption=_CAPTION)
+    for heading in _HEADINGS:
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("id", "weights"))
+    for each in models:
+        table.add_row(*_row(each))
     out.print(table)
 
 
 @model.command()
-def pull(model_id: ModelId) -> None:
-    """Download a model at its pinned revision, check every file, refuse code and pickles.
+def pull(
+    model_id: ModelId,
+    origin: Annotated[
+        str, typer.Option("--from", help="hub, modelscope, or a folder on this machine.")
+    ] = "hub",
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="The publisher's own graph instead of the weights.")
+    ] = False,
+    endpoint: Annotated[
+        str | None, typer.Option(help="Address of a mirror; for the hub also HF_ENDPOINT.")
+    ] = None,
+    cdn: Annotated[
+        list[str] | None, typer.Option(help="A further host a mirror sends large files from.")
+    ] = None,
+) -> None:
+    """Fetch a model at its pinned revision, check every file, refuse code and pickles.
 
-    HF_ENDPOINT names a mirror of the hub. A second pull verifies and downloads nothing.
+    An interrupted pull goes on where it stopped. A second pull verifies and downloads nothing.
     """
     from service.pipelines.pull_model import pull as pull_model
 
     settings = Settings.from_environment()
     record = Registry.load(settings.models_dir / "registry.toml").get(model_id)
+    weights: Weights = "onnx" if onnx else "safetensors"
+    hub = settings.hf_endpoint if origin == "hub" else None
     with progress(f"pull {model_id}", as_bytes=True) as report:
         folder = pull_model(
             record,
             settings.models_dir,
-            endpoint=settings.hf_endpoint,
+            endpoint=endpoint or hub,
             now=datetime.now(UTC),
             progress=report,
+            origin=_origin(origin),
+            weights=weights,
+            hosts=cdn or (),
         )
     out.print(f"{model_id} is in {folder}, every file verified.")
 
 
 @model.command()
-def export(model_id: ModelId) -> None:
+def export(
+    model_id: ModelId,
+    dim: Annotated[
+        int | None, typer.Option(help="Keep only so many numbers of a vector, where it may be cut.")
+    ] = None,
+) -> None:
     """Turn a pulled model into one ONNX graph, accepted only if it gives the same vectors."""
     from service.pipelines.export_model import export as export_model
 
     settings = Settings.from_environment()
     record = Registry.load(settings.models_dir / "registry.toml").get(model_id)
     with err.status(f"exporting {model_id}: convert, then compare with the reference"):
-        folder = export_model(record, settings.models_dir, now=datetime.now(UTC))
+        folder = export_model(record, settings.models_dir, now=datetime.now(UTC), dim=dim)
     manifest = ExportManifest.read(folder)
-    out.print(
-        f"{model_id} is exported to {folder}: cosine to the reference at least "
-        f"{manifest.parity.min_cosine:.6f} on {manifest.parity.texts} texts."
+    parity = manifest.parity
+    proof = f"cosine to the reference at least {parity.min_cosine:.6f} on {parity.texts} texts."
+    if not parity.texts:
+        proof = "the publisher's graph, self-consistent; no reference is here to compare it with."
+    out.print(f"{model_id} is exported to {folder}: {proof}")
+
+
+def _origin(word: str) -> "Origin":
+    if word == "hub":
+        return "hub"
+    return "modelscope" if word == "modelscope" else Path(word)
+
+
+def _row(each: "Overview") -> tuple[str, ...]:
+    speeds = "\n".join(f"{rate:,.0f} {kind}" for kind, rate in sorted(each.texts_per_s.items()))
+    dims = f"{each.dims[0]}–{each.dim}" if each.dims else str(each.dim)
+    refused = " (refused)" if each.licence_verdict == "refused" else ""
+    pickled = "" if each.is_obtainable else "\nno safetensors"
+    return (
+        each.id + (" *" if each.is_default else ""),
+        each.publisher.partition(" (")[0],
+        _size(each) + pickled,
+        " ".join(each.languages),
+        each.licence + refused,
+        dims,
+        str(each.max_tokens),
+        speeds or "-",
+        f"{each.evidence}, {each.pinned_files} files",
+        each.here,
     )
 
 
-def _what_is_here(record: ModelRecord, settings: Settings) -> str:
-    try:
-        return "exported " + find_export(settings.models_dir, record.id).name
-    except MagpieError:
-        pulled = (settings.models_dir / record.id / UPSTREAM).is_dir()
-        return "pulled" if pulled else "-"
+def _size(each: "Overview") -> str:
+    if each.weights_bytes is None:
+        return "-"
+    return f"{'' if each.is_size_pinned else '≈ '}{each.weights_bytes / 1e6:,.0f} MB"

@@ -27,14 +27,19 @@ def swap(
         ),
     ] = None,
     switch: Annotated[bool, typer.Option("--switch", help="Publish the new version too.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Switch even if gates fail; the journal says so.")
+    ] = False,
     threads: Annotated[int, typer.Option(min=1, help="Cores for encoding.")] = 1,
     seed: Annotated[int, typer.Option(help="Same seed, same index.")] = 0,
 ) -> None:
     """Build a second index of the published items with another model, and compare the two.
 
-    A running service goes on with the old one until the new one is published.
+    A running service goes on with the old one until the new one is published. With labelled
+    queries, a model that is surely worse is not switched to; exit code 4, as of `index publish`.
     """
     from service.pipelines.query_file import read_queries
+    from service.pipelines.swap_comparison import quality_gates
     from service.pipelines.swap_model import prepare_swap
 
     settings = Settings.from_environment()
@@ -58,7 +63,14 @@ def swap(
     if not switch:
         out.print(f"Nothing is switched yet. Serve it: magpie index publish {name} {version}")
         return
-    done = publication.publish(settings.indexes_dir, name, version, now=datetime.now(UTC))
+    done = publication.publish(
+        settings.indexes_dir,
+        name,
+        version,
+        now=datetime.now(UTC),
+        force=force,
+        more_gates=quality_gates(report.difference),
+    )
     out.print(f"Switched {name} from {done.before} to {done.after}")
     out.print(f"Back again: magpie index rollback {name}")
 

@@ -82,7 +82,9 @@ def diff(
     if not differences:
         out.print("no difference")
         return
-    table = Table("what", left, right or "on disk")
+    table = Table()
+    for heading in ("what", left, right or "on disk"):
+        table.add_column(Text(heading), overflow="fold")
     for each in differences:
         table.add_row(Text(each.where), Text(each.left), Text(each.right))
     out.print(table)
@@ -121,7 +123,7 @@ def pack(
         bool, typer.Option("--all", help="Every export, not only the one in use.")
     ] = False,
 ) -> None:
-    """Put a model's export, lock, record and licence into one file, for a machine without network."""
+    """Put a model with lock, record and licence into one file, for a machine without network."""
     from service.pipelines.model_pack import pack as pack_model
 
     settings = Settings.from_environment()

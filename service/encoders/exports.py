@@ -91,6 +91,8 @@ class ExportManifest(_Strict):
     origin: Origin = "converted"
     derived_from: _Sha256 | None = None
     """Digest of the export this was made from, e.g. by quantising; None: from upstream files."""
+    recipe: str = ""
+    """How the numbers were made smaller, in words; empty where they were not."""
 
     @property
     def model(self) -> ModelIdentity:

@@ -172,7 +172,8 @@ class ChangeLog:
             Overloaded, ChangesNotStored, CorruptArtifact: see `writing`.
         """
         everywhere = min(_contained(self._catalogue), default=0)
-        if any(change.sequence <= everywhere for change in self.read_new().changes):
+        kept = ChangeLog(self._catalogue).read_new().changes
+        if any(change.sequence <= everywhere for change in kept):
             with self.writing():
                 self.compact()
 

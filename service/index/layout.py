@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from service.artifacts import exclusive_lock, remove_staging
-from service.errors import InvalidInput, PublishConflict, VersionNotFound
+from service.errors import IndexFailure, InvalidInput, PublishConflict, VersionNotFound
 
 CURRENT = "CURRENT"
 JOURNAL = "JOURNAL.jsonl"
@@ -26,6 +26,7 @@ VERSION_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z-[0-9
 
 _PUBLISH_LOCK = ".publish.lock"
 _BUILD_LOCK = ".build.lock"
+_UNFINISHED_REJECTS = ".REJECTS.jsonl.*.tmp"
 
 
 def catalogue_folder(indexes: Path, catalogue: str) -> Path:
@@ -75,6 +76,8 @@ def building(folder: Path) -> Iterator[None]:
     """
     with _only_one(folder / _BUILD_LOCK, f"another build of {folder.name} is under way."):
         remove_staging(folder)
+        for unfinished in folder.glob(_UNFINISHED_REJECTS):
+            unfinished.unlink(missing_ok=True)
         yield
 
 
@@ -101,6 +104,11 @@ def _only_one(lock: Path, refusal: str) -> Iterator[None]:
             held.enter_context(exclusive_lock(lock))
         except BlockingIOError as error:
             raise PublishConflict(refusal, "Try again when it has finished.") from error
+        except OSError as error:
+            raise IndexFailure(
+                f"{lock.parent.name}/{lock.name} cannot be locked: {error.strerror or error}.",
+                "See whether the disk is full, read-only or failing. Nothing was changed.",
+            ) from error
         yield
 
 

@@ -21,7 +21,7 @@ from service.index.layout import (
     VERSION_PATTERN,
     version_name,
 )
-from service.types import ModelIdentity
+from service.types import ModelCheck, ModelIdentity
 
 # A few hundred bytes a file; a manifest beyond this is not one of ours.
 _SIZE_MAX = 4 << 20
@@ -105,6 +105,8 @@ class Manifest(_Strict):
     files: Mapping[_RelativePath, FileEntry]
     model_lock: _Sha256 | None = None
     """Digest of the publisher's files the model was made from, as in its lock; None: not known."""
+    model_check: ModelCheck | None = None
+    """How the export stood in its check when the vectors were made; None: it had none to stand."""
     contained_changes: _Count = 0
     """Every live change up to this sequence is in the items; see indexes/README.md."""
     seal: _Sha256 = "0" * 64
@@ -133,6 +135,8 @@ class Manifest(_Strict):
         if self.model_lock is None:
             # Not written at all, as in manifests from before it existed.
             del content["model_lock"]
+        if self.model_check is None:
+            del content["model_check"]
         if not self.contained_changes:
             del content["contained_changes"]
         content["seal"] = sha256_bytes(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))

@@ -21,7 +21,7 @@ from service.index.retriever import Retriever
 from service.index.tuning import BuiltIndex
 from service.index.vectors import check_vectors, open_vectors, write_vectors
 from service.index.verification import list_files, verify_folder
-from service.types import Item, ModelIdentity, Rows, Vectors
+from service.types import Item, ModelCheck, ModelIdentity, Rows, Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Provenance:
     seed: int
     tools: Mapping[str, str]
     model_lock: str | None = None
+    model_check: ModelCheck | None = None
     contained_changes: int = 0
     """Sequence of the last live change that went into the items, see `pending_changes`."""
 
@@ -171,6 +172,7 @@ def _write_version(
                 content_sha256=content,
                 model=provenance.model,
                 model_lock=provenance.model_lock,
+                model_check=provenance.model_check,
                 contained_changes=provenance.contained_changes,
                 stand_in=provenance.stand_in,
                 template_pattern=provenance.template_pattern,

@@ -51,6 +51,7 @@ def build(
     encoder: Encoder | None = None,
     stand_in: bool = False,
     external: ExternalVectors | None = None,
+    force: bool = False,
     batch_texts: int = BATCH_TEXTS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> BuildReport:
@@ -74,6 +75,7 @@ def build(
         encoder: an opened encoder to use instead of `models` and `model_id`.
         stand_in: whether that encoder stands in for the model that was meant.
         external: vectors to use instead of any encoder.
+        force: use an export that failed its check, and say so in the manifest.
         batch_texts: texts encoded at once; what an interruption can cost.
         clock: seconds; only differences matter.
 
@@ -83,6 +85,7 @@ def build(
     Raises:
         InvalidInput: the name, or the catalogue (see `read_catalogue`).
         ModelNotFound: the model has not been exported.
+        ParityFailed: the export failed its check, see `require_checked`.
         EncodingFailed: vectors that cannot be indexed.
         PublishConflict: another build of this catalogue is under way.
         IndexFailure: the version could not be written.
@@ -94,7 +97,7 @@ def build(
     elif encoder is not None:
         model = VectorOrigin(encoder.identity, encoder.dim, stand_in, None, encoder, None)
     else:
-        model = VectorOrigin.of_export(models, model_id, threads)
+        model = VectorOrigin.of_export(models, model_id, threads, force=force)
     with (
         layout.building(folder),
         tempfile.TemporaryDirectory(prefix=_WORK_PREFIX, dir=folder) as work,

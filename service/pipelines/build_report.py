@@ -72,9 +72,9 @@ class BuildReport:
         """Size of the version without its manifest."""
         return sum(self.size_bytes.values())
 
-    def write(self, folder: Path) -> Path:
-        """Write it as `<folder>/reports/<version>.json`; returns the path."""
-        content = {
+    def content(self) -> dict[str, object]:
+        """Everything, in the form that is written."""
+        return {
             "schema_version": 1,
             **asdict(self),
             # Only the name: where a file lay on the machine that built is nobody's business.
@@ -83,9 +83,12 @@ class BuildReport:
             "texts_per_second": round(self.texts_per_second, 1),
             "total_bytes": self.total_bytes,
         }
+
+    def write(self, folder: Path) -> Path:
+        """Write it as `<folder>/reports/<version>.json`; returns the path."""
         path = folder / REPORTS / f"{self.version}.json"
         path.parent.mkdir(exist_ok=True)
-        write_atomic(path, orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
+        write_atomic(path, orjson.dumps(self.content(), option=orjson.OPT_INDENT_2) + b"\n")
         return path
 
 

@@ -97,6 +97,7 @@ def check(
         precision=manifest.precision,
         origin=manifest.origin,
         dim=manifest.dim,
+        recipe=manifest.recipe,
         checked_at=now.isoformat(timespec="seconds"),
         sample=SampleFacts(source=sample.source, texts=len(sample.texts), sha256=sample.sha256),
         comparisons=tuple(comparisons),

@@ -14,13 +14,12 @@ from service.artifacts import write_atomic
 from service.encoders.exports import ExportManifest, Identity, Origin, Precision
 from service.errors import CorruptArtifact, ParityFailed
 from service.pipelines.golden_vectors import GoldenResult
+from service.types import ModelCheck
 
 REPORTS = "reports"
 
 Verdict: TypeAlias = Literal["passed", "failed", "unproven"]
 """`unproven`: no gate failed, but there was nothing to compare the export with."""
-Standing: TypeAlias = Literal["passed", "unproven", "unchecked", "failed, forced"]
-"""What an index says about the check of the export that made its vectors."""
 
 
 class _Strict(BaseModel):
@@ -97,6 +96,7 @@ class CheckReport(_Strict):
     precision: Precision
     origin: Origin
     dim: int
+    recipe: str = ""
     checked_at: str
     sample: SampleFacts
     comparisons: tuple[Comparison, ...]
@@ -145,7 +145,7 @@ def read_report(export: Path) -> CheckReport | None:
     return report if report.model == ExportManifest.read(export).identity else None
 
 
-def require_checked(export: Path, *, force: bool = False) -> Standing:
+def require_checked(export: Path, *, force: bool = False) -> ModelCheck:
     """Refuse an export whose check failed.
 
     Args:

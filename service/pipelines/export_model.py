@@ -101,7 +101,7 @@ def export(
             parity = _prove(OnnxEncoder.open(work), upstream, record, models, min_cosine)
             manifest.model_copy(update={"parity": parity}).write(work)
             folder = export_folder(models, manifest.model)
-            _take(work, folder)
+            take_export(work, folder)
         set_current(folder)
     return folder
 
@@ -200,7 +200,7 @@ def _manifest(
     )
 
 
-def _take(work: Path, folder: Path) -> None:
+def take_export(work: Path, folder: Path) -> None:
     """Move a finished export to its name.
 
     The name is the digest of the content, so a folder that exists holds the same files, or

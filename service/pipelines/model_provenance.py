@@ -84,7 +84,7 @@ def with_provenance(lock: ModelLock, record: ModelRecord, folder: Path) -> Model
             grade=record.evidence, pinned_files=tuple(sorted(record.files)), sources=record.sources
         ),
         golden_vectors=_report(folder / GOLDEN),
-        conversions=tuple(_conversions(folder)),
+        conversions=_merged(lock.provenance.conversions, _conversions(folder)),
         evaluation=_evaluation(folder),
         red_team=_report(folder / RED_TEAM),
         safety=lock.provenance.safety,
@@ -157,6 +157,12 @@ def _conversions(folder: Path) -> Iterator[Conversion]:
             texts=manifest.parity.texts,
             created_at=manifest.created_at,
         )
+
+
+def _merged(known: tuple[Conversion, ...], found: Iterator[Conversion]) -> tuple[Conversion, ...]:
+    """Conversions on record stay there, also on a machine that has not their files."""
+    by_digest = {each.digest: each for each in known} | {each.digest: each for each in found}
+    return tuple(by_digest[digest] for digest in sorted(by_digest))
 
 
 def _report(path: Path) -> Known[LockedReport]:

@@ -76,10 +76,11 @@ def _header(report: CheckReport) -> str:
         "converted": "converted from the publisher's weights",
         "publisher": "the publisher's own ONNX file",
     }[report.origin]
+    recipe = f'<p class="soft">Made by: {escape(report.recipe)}</p>\n' if report.recipe else ""
     return (
         f"<header>\n<h1>{escape(report.model.id)} in {report.precision}</h1>\n"
         f'<p class="soft">Revision {escape(report.model.revision)}, {origin}, '
-        f"{report.dim} numbers a vector</p>\n"
+        f"{report.dim} numbers a vector</p>\n{recipe}"
         f'<p class="verdict {report.verdict}">{_VERDICTS[report.verdict]}</p>\n</header>'
     )
 
@@ -197,4 +198,6 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _figure(value: float) -> str:
-    return f"{value:.6f}" if value > 0.999 or value < 0.001 else f"{value:.4f}"
+    if value > 0.9999:
+        return f"{value:.7f}"
+    return f"{value:.4f}" if value > 0.001 else f"{value:.7f}"

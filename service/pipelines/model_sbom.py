@@ -14,7 +14,7 @@ from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.contact import OrganizationalEntity
 from cyclonedx.model.license import DisjunctiveLicense
-from cyclonedx.model.tool import Tool
+from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
@@ -45,7 +45,11 @@ def write_sbom(lock: ModelLock, *, now: datetime) -> bytes:
         metadata=BomMetaData(
             timestamp=now,
             component=_model(lock),
-            tools=[Tool(name="magpie", version=__version__)],
+            tools=ToolRepository(
+                components=[
+                    Component(type=ComponentType.APPLICATION, name="magpie", version=__version__)
+                ]
+            ),
         ),
         components=[_export(lock, each) for each in lock.provenance.conversions],
     )

@@ -13,7 +13,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.live import Serving
+from service.encoders.encoder import Encoder
+from service.index.gates import Gate
+from service.index.snapshot import Snapshot
 from service.pipelines.agreement import NEIGHBOURS
 from service.pipelines.query_file import SampleQuery
 from service.types import Vectors
@@ -72,9 +74,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A version with its own encoder, and the size of that model's export on disk."""
+    """A version with the encoder of its own model, and the size of that model's export."""
 
-    serving: Serving
+    snapshot: Snapshot
+    encoder: Encoder
     model_bytes: int
 
 
@@ -95,14 +98,14 @@ def compare(
         seed: of the sample of items.
         clock: seconds; only differences matter.
     """
-    sides = (old.serving, new.serving)
-    size = len(old.serving.snapshot.table)
+    sides = (old, new)
+    size = len(old.snapshot.table)
     rows = np.random.default_rng(seed).permutation(size)[:_ITEMS_COMPARED]
     of_items = [_neighbours_of_items(side, rows) for side in sides]
     of_queries = [_found(side, [query.text for query in queries]) for side in sides]
-    labels = _labels(old.serving, queries)
+    labels = _labels(old, queries)
     gains = [_gains(found, labels) for found in of_queries]
-    texts = [old.serving.snapshot.table.text(int(row)) for row in rows]
+    texts = [old.snapshot.table.text(int(row)) for row in rows]
     rates, latencies = _speeds(sides, texts, [query.text for query in queries] or texts, clock)
     described = [
         _side(measured, rate, latency, gain)
@@ -119,8 +122,24 @@ def compare(
     )
 
 
+def quality_gates(difference: Difference) -> tuple[Gate, ...]:
+    """Refuse a model that is worse beyond doubt: the whole 95 % interval lies below zero."""
+    quality = difference.quality
+    if quality is None:
+        return ()
+    return (
+        Gate(
+            name="NDCG@10",
+            figure=round(quality.change, 4),
+            limit="not surely worse",
+            verdict="failed" if quality.change_high < 0 else "passed",
+            note=f"change over {quality.queries} labelled queries",
+        ),
+    )
+
+
 def _side(measured: Measured, rate: float, latency_ms: float, gains: NDArray[np.float64]) -> Side:
-    manifest = measured.serving.snapshot.manifest
+    manifest = measured.snapshot.manifest
     return Side(
         version=manifest.version,
         model=str(manifest.model),
@@ -137,7 +156,7 @@ def _side(measured: Measured, rate: float, latency_ms: float, gains: NDArray[np.
     )
 
 
-def _neighbours_of_items(side: Serving, rows: NDArray[np.int64]) -> list[list[int]]:
+def _neighbours_of_items(side: Measured, rows: NDArray[np.int64]) -> list[list[int]]:
     """The nearest other items of each item, as this version would answer."""
     snapshot = side.snapshot
     found, _ = snapshot.retriever.search(snapshot.vectors[rows], NEIGHBOURS + 1)
@@ -147,7 +166,7 @@ def _neighbours_of_items(side: Serving, rows: NDArray[np.int64]) -> list[list[in
     ]
 
 
-def _found(side: Serving, texts: Sequence[str]) -> list[list[int]]:
+def _found(side: Measured, texts: Sequence[str]) -> list[list[int]]:
     if not texts:
         return []
     found, _ = side.snapshot.retriever.search(side.encoder.encode_queries(texts), NEIGHBOURS)
@@ -162,7 +181,7 @@ def _overlap(ours: Sequence[Sequence[int]], theirs: Sequence[Sequence[int]]) -> 
     return float(np.mean(shares))
 
 
-def _labels(side: Serving, queries: Sequence[SampleQuery]) -> Mapping[int, frozenset[int]]:
+def _labels(side: Measured, queries: Sequence[SampleQuery]) -> Mapping[int, frozenset[int]]:
     """Rows that answer each labelled query; items that the catalogue lacks cannot be found."""
     labels = {}
     for position, query in enumerate(queries):
@@ -196,7 +215,7 @@ def _quality(old: NDArray[np.float64], new: NDArray[np.float64], *, seed: int) -
 
 
 def _speeds(
-    sides: Sequence[Serving],
+    sides: Sequence[Measured],
     items: Sequence[str],
     queries: Sequence[str],
     clock: Callable[[], float],
@@ -216,7 +235,7 @@ def _speeds(
     return [median(each) for each in rates], [median(each) for each in latencies]
 
 
-def _in_turns(sides: Sequence[Serving], work: Sequence[_T]) -> Iterator[tuple[int, _T]]:
+def _in_turns(sides: Sequence[Measured], work: Sequence[_T]) -> Iterator[tuple[int, _T]]:
     """Give each side each piece of work; the second finds it warm, so they change places."""
     order = list(range(len(sides)))
     for piece in work:

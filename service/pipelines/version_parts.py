@@ -24,10 +24,11 @@ from service.index.vector_store import TextKeys, VectorStore
 from service.index.vectors import open_vectors, refuse_useless
 from service.pipelines.build_report import Embedded, Stages
 from service.pipelines.carry_changes import CarriedChanges
+from service.pipelines.check_report import require_checked
 from service.pipelines.embed_items import embed_items
 from service.pipelines.external_vectors import ExternalVectors
 from service.pipelines.licence_policy import LicencePolicy, check_licence
-from service.types import Item, ModelIdentity, Vectors
+from service.types import Item, ModelCheck, ModelIdentity, Vectors
 
 REJECTS = "REJECTS.jsonl"
 """Rows the latest build left out, in the catalogue's folder; absent when there were none."""
@@ -43,12 +44,14 @@ class VectorOrigin:
     lock: str | None
     encoder: Encoder | None
     external: ExternalVectors | None
+    check: ModelCheck | None = None
 
     @classmethod
-    def of_export(cls, models: Path, model_id: str, threads: int) -> Self:
-        """Open the exported model of an id.
+    def of_export(cls, models: Path, model_id: str, threads: int, *, force: bool = False) -> Self:
+        """Open the exported model of an id; with `force` also one that failed its check.
 
         Raises:
+            ParityFailed: it failed its check.
             ModelNotFound: the model has not been exported.
             LicenceRefused, ModelMismatch: it may not be used, or is not what it says it is.
         """
@@ -56,6 +59,7 @@ class VectorOrigin:
         exported = ExportManifest.read(export)
         check_licence(model_id, exported.licence, LicencePolicy.load(models))
         check_custody(models, exported, index_lock=None)
+        check = require_checked(export, force=force)
         encoder = OnnxEncoder.open(export, threads=threads)
         return cls(
             encoder.identity,
@@ -64,6 +68,7 @@ class VectorOrigin:
             exported.upstream_digest,
             encoder,
             None,
+            check,
         )
 
 
@@ -171,6 +176,7 @@ class VersionParts:
             seed=seed,
             tools={} if self.model.external else tools,
             model_lock=self.model.lock,
+            model_check=self.model.check,
             contained_changes=changes,
         )
 

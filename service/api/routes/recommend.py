@@ -55,7 +55,7 @@ async def recommend(request: Request, services: ServicesDep) -> Response:
 async def similar(item_id: str, request: Request, services: ServicesDep) -> Response:
     """The related items of an item page. An unknown id is a 404 here, as it is the resource."""
     parameters = read_parameters(SimilarParameters, request)
-    if services.live.current.snapshot.table.row(ItemId(item_id)) is None:
+    if services.live.current.shelf.row(ItemId(item_id)) is None:
         raise ItemNotFound(
             "The index does not know this item.", "It may be new: rebuild, or check the id."
         )

@@ -55,7 +55,12 @@ def write_version(
     """Write a version of `pins`; each one a minute younger than the last."""
     written = 0
 
-    def write(items: int = 30, dim: int = 8, made_by: ModelIdentity | None = None) -> str:
+    def write(
+        items: int = 30,
+        dim: int = 8,
+        made_by: ModelIdentity | None = None,
+        contained_changes: int = 0,
+    ) -> str:
         nonlocal written
         written += 1
         vectors = make_vectors(items, dim, seed=written)
@@ -84,6 +89,7 @@ def write_version(
                     rejects=3,
                     seed=7,
                     tools={"onnxruntime": "1.32.0"},
+                    contained_changes=contained_changes,
                 ),
                 created_at=now + timedelta(minutes=written),
             )

@@ -131,11 +131,12 @@ def _routes(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
                 self._send(200, content, headers, with_body)
                 return
             sha256 = hashlib.sha256(content).hexdigest()
+            # Another host name, as the real hub sends large files from another host.
+            elsewhere = hub.leads_to or hub.url.replace("127.0.0.1", "localhost")
             headers |= {
                 "X-Linked-Etag": f'"{sha256}"',
                 "X-Linked-Size": str(len(content)),
-                # Another host name, as the real hub sends large files from another host.
-                "Location": f"{hub.leads_to or hub.url.replace('127.0.0.1', 'localhost')}/lfs/{sha256}",
+                "Location": f"{elsewhere}/lfs/{sha256}",
             }
             self._send(HTTPStatus.FOUND, b"", headers, with_body)
 

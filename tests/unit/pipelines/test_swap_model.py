@@ -15,6 +15,7 @@ from service.index.live import Live
 from service.index.publish import current_version, publish, rollback, verify, versions
 from service.index.snapshot import Snapshot, open_snapshot
 from service.pipelines.query_file import SampleQuery, read_queries
+from service.pipelines.swap_comparison import quality_gates
 from service.pipelines.swap_model import SwapReport, prepare_swap
 from tests.conftest import TOY_DIM, build_pins, write_toy_model
 
@@ -63,7 +64,8 @@ def test_the_second_index_holds_the_same_items_in_vectors_of_the_new_model(
     expected = encoder_of(models, "toy2").encode_items([old.table.text(row) for row in rows])
     np.testing.assert_allclose(new.vectors, expected, atol=1e-6)
     assert old.vectors.shape == new.vectors.shape
-    assert new.manifest.model == encoder_of(models, "toy2").identity
+    made = encoder_of(models, "toy2").manifest
+    assert (new.manifest.model, new.manifest.model_lock) == (made.model, made.upstream_digest)
     for field in ("source_name", "source_sha256", "template_pattern", "template_sha256", "rejects"):
         assert getattr(new.manifest, field) == getattr(old.manifest, field)
 
@@ -105,6 +107,7 @@ def test_the_report_holds_both_sides_and_lies_beside_the_version(
     assert 0 < difference.overlap_of_items < 1
     assert difference.queries_compared == 1
     assert difference.quality is None
+    assert quality_gates(difference) == ()
     assert difference.old.ndcg_at_10 is None
     for side, name in ((difference.old, "toy"), (difference.new, "toy2")):
         files = ExportManifest.read(find_export(models, name)).files
@@ -130,6 +133,7 @@ def test_quality_is_compared_where_labels_exist(indexes: Path, models: Path) -> 
     assert difference.quality is not None
     assert difference.quality.queries == 2
     assert difference.quality.change == 0.0
+    assert [gate.verdict for gate in quality_gates(difference)] == ["passed"]
     assert difference.queries_compared == 4
 
 
@@ -143,6 +147,7 @@ def test_a_model_that_ranks_the_answer_lower_is_seen_to_lose(indexes: Path, mode
     assert difference.quality is not None
     assert difference.quality.change < 0
     assert difference.quality.change_high < 0
+    assert [gate.verdict for gate in quality_gates(difference)] == ["failed"]
 
 
 def test_speeds_are_medians_of_turns_and_need_no_real_clock(indexes: Path, models: Path) -> None:
@@ -174,7 +179,20 @@ def test_a_catalogue_without_a_published_version_cannot_be_swapped(
 def test_progress_names_every_stage(indexes: Path, models: Path) -> None:
     told: list[str] = []
     swap(indexes, models, progress=lambda stage, done, total: told.append(stage))
-    assert list(dict.fromkeys(told)) == ["encode", "index", "write", "compare"]
+    assert list(dict.fromkeys(told)) == ["encode", "gather", "index", "write", "compare"]
+
+
+def test_a_model_that_made_an_earlier_version_encodes_nothing_twice(
+    indexes: Path, models: Path
+) -> None:
+    first = swap(indexes, models).difference.new.version
+    told: list[tuple[str, int, int | None]] = []
+    again = prepare_swap(
+        "pins", "toy2", models=models, indexes=indexes, now=NOW + timedelta(seconds=1),
+        progress=lambda *report: told.append(report),
+    ).difference.new.version  # fmt: skip
+    assert [report for report in told if report[0] == "encode"] == [("encode", 0, 0)]
+    np.testing.assert_array_equal(opened(indexes, again).vectors, opened(indexes, first).vectors)
 
 
 @pytest.fixture

@@ -7,20 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.index.snapshot import Provenance, Snapshot, open_snapshot, write_snapshot
+from service.index.shelf import Shelf
+from service.index.snapshot import Provenance, open_snapshot, write_snapshot
 from service.index.tuning import build_faiss
 from service.types import AttributeValue, Item, ItemId, ModelIdentity
 
-MakeSnapshot = Callable[
-    [Mapping[str, list[float]], Mapping[str, dict[str, AttributeValue]]], Snapshot
-]
+MakeSnapshot = Callable[[Mapping[str, list[float]], Mapping[str, dict[str, AttributeValue]]], Shelf]
 
 
 @pytest.fixture
 def make_snapshot(tmp_path: Path) -> MakeSnapshot:
     def make(
         vectors: Mapping[str, list[float]], attributes: Mapping[str, dict[str, AttributeValue]]
-    ) -> Snapshot:
+    ) -> Shelf:
         items = [Item(ItemId(name), name, attributes.get(name, {})) for name in vectors]
         rows = np.array(list(vectors.values()), dtype=np.float32)
         version = write_snapshot(
@@ -42,6 +41,6 @@ def make_snapshot(tmp_path: Path) -> MakeSnapshot:
             ),
             created_at=datetime(2026, 1, 1, tzinfo=UTC),
         )
-        return open_snapshot(tmp_path / "tiny" / version)
+        return Shelf.of_snapshot(open_snapshot(tmp_path / "tiny" / version))
 
     return make
