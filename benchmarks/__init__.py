@@ -1,1 +1,1 @@
-"""Benchmarks: ratios within one run against the named rivals, medians of repeats."""
+"""Measurements of Magpie beside what a user would otherwise pick."""

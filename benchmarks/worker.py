@@ -24,7 +24,8 @@ class Engine:
 
     def ask(self, request: Mapping[str, object]) -> dict[str, object]:
         """Send a request and wait for its answer."""
-        assert self.worker.stdin is not None and self.worker.stdout is not None
+        assert self.worker.stdin is not None
+        assert self.worker.stdout is not None
         self.worker.stdin.write(json.dumps(request) + "\n")
         self.worker.stdin.flush()
         line = self.worker.stdout.readline()

@@ -24,6 +24,7 @@ MagpieError
 │   ├── PublishConflict      another publisher holds the lock
 │   ├── ChangesNotStored     the disk refuses changes of items; nothing was accepted
 │   └── TooManyChanges       more fresh items than are searched beside an index
+├── ToolMissing              a package that only this step needs is not installed
 ├── Overloaded               more work is waiting than can be finished in time
 ├── DeadlineExceeded         nobody waits for the answer any more
 └── InvalidSettings          a MAGPIE_* variable that cannot be used
@@ -202,6 +203,13 @@ class TooManyChanges(IndexFailure):
     """More fresh items than are searched beside an index; a rebuild takes them in."""
 
     code = "too_many_changes"
+
+
+class ToolMissing(MagpieError):
+    """A package that only this step needs is not installed."""
+
+    code = "tool_missing"
+    exit_code = 5
 
 
 class Overloaded(MagpieError):

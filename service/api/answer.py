@@ -28,6 +28,8 @@ class Answer:
     body: bytes
     cache: str
     """Which tier had it: `local`, `redis`, or `miss`."""
+    key: bytes
+    """What the cache knows it by."""
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
     def server_timing(self) -> str:
@@ -67,10 +69,10 @@ async def answer(query: Query, services: Services, caller: Caller) -> Answer:
     key = cache_key(b"answer", serving.snapshot.name, serving.shelf.revision, orjson.dumps(query))
     async with caller:
         cached = await services.cache.get_or_compute(key, compute)
-    body, degraded = compose(cached.value, caller.request_id, cached.degraded)
+    body, degraded = compose(cached.value, caller.request_id.encode("ascii"), cached.degraded)
     total_ms = (time.perf_counter() - started) * 1e3
     _count(services, cached.tier, degraded, timings)
-    return Answer(body, cached.tier, {"total": total_ms, **timings})
+    return Answer(body, cached.tier, key, {"total": total_ms, **timings})
 
 
 async def _text_vector(

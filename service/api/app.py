@@ -6,9 +6,9 @@ from starlette.exceptions import HTTPException
 
 from service import __version__
 from service.api import errors
+from service.api.front import Front
 from service.api.lifespan import lifespan
 from service.api.metrics import Metrics
-from service.api.middleware import RequestFrame
 from service.api.openapi import document
 from service.api.routes import explorer, health, items, recommend
 from service.errors import MagpieError
@@ -16,7 +16,7 @@ from service.index.live import Live
 from service.settings import Settings
 
 
-def create_app(settings: Settings | None = None, live: Live | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, live: Live | None = None) -> Front:
     """Build the ASGI application; nothing is opened until its lifespan begins.
 
     Args:
@@ -36,7 +36,6 @@ def create_app(settings: Settings | None = None, live: Live | None = None) -> Fa
     app.state.settings = settings or Settings.from_environment()
     app.state.live = live
     app.state.metrics = Metrics()
-    app.add_middleware(RequestFrame, metrics=app.state.metrics)
     app.add_exception_handler(MagpieError, errors.on_magpie_error)
     app.add_exception_handler(ValidationError, errors.on_validation_error)
     app.add_exception_handler(errors.RequestRefused, errors.on_refused)
@@ -48,4 +47,5 @@ def create_app(settings: Settings | None = None, live: Live | None = None) -> Fa
     app.include_router(health.router)
     app.include_router(explorer.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
-    return app
+    # Around everything, the framework's own error handling included: see there.
+    return Front(app, app.state.metrics)

@@ -41,6 +41,8 @@ class Services:
     commits: ComputePool
     """One thread, as changes are stored one after the other."""
     metrics: Metrics
+    repeats: LocalCache
+    """Requests, to the byte, that were answered: their cache key and route."""
 
 
 class State(TypedDict):
@@ -88,6 +90,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     )
     local = LocalCache(max_bytes=settings.cache_bytes, ttl_s=settings.cache_ttl_s)
     cache = TieredCache(local, redis)
+    repeats = LocalCache(max_bytes=settings.cache_bytes // 8, ttl_s=settings.cache_ttl_s)
     compute = ComputePool(settings.compute_threads, settings.compute_queue)
     batcher = QueryBatcher(
         compute,
@@ -102,7 +105,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         asyncio.create_task(_watch_changes(live)),
     ]
     try:
-        yield {"services": Services(settings, live, cache, compute, batcher, commits, metrics)}
+        yield {
+            "services": Services(settings, live, cache, compute, batcher, commits, metrics, repeats)
+        }
     finally:
         for watcher in watchers:
             watcher.cancel()

@@ -23,7 +23,7 @@ def render(query: Query, found: Recommendations, shelf: Shelf) -> bytes:
 
 
 def compose(
-    rendered: bytes, request_id: str, cache_degraded: str | None
+    rendered: bytes, request_id: bytes, cache_degraded: str | None
 ) -> tuple[bytes, tuple[str, ...]]:
     """Complete a rendered answer with what belongs to this request alone.
 
@@ -36,11 +36,14 @@ def compose(
         The body, and all reasons in its `degraded`.
     """
     head, _, rest = rendered.partition(b"\n")
+    if head == b"[]" and cache_degraded is None:
+        # The usual case, and all that a cache hit may cost.
+        return b'{"request_id":"%s","degraded":[],%s' % (request_id, rest[1:]), ()
     reasons = tuple(orjson.loads(head))
     if cache_degraded is not None:
         reasons = (*reasons, cache_degraded)
     body = b'{"request_id":"%s","degraded":%s,%s' % (
-        request_id.encode("ascii"),
+        request_id,
         orjson.dumps(reasons),
         rest[1:],
     )

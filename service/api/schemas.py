@@ -157,8 +157,7 @@ class RecommendRequest(_Wire):
 AttributeName = Annotated[
     str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
 ]
-_Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-_AttributeScalar = str | bool | _Integer | float
+_AttributeScalar = str | bool | int | float
 AttributeIn = _AttributeScalar | list[_AttributeScalar] | None
 _AttributesIn = Annotated[dict[AttributeName, AttributeIn], Field(max_length=_ATTRIBUTES_MAX)]
 

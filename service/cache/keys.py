@@ -7,6 +7,9 @@ NAMESPACE = b"magpie:1:"
 
 _DIGEST_BYTES = 20
 
+KEY_BYTES = len(NAMESPACE) + 2 * _DIGEST_BYTES
+"""Length of every key."""
+
 
 def cache_key(*parts: bytes | str) -> bytes:
     """Hash the parts of a question into one key of 49 printable bytes.

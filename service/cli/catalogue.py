@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from service.catalogue.profile import ColumnProfile
     from service.pipelines.check_catalogue import CatalogueCheck, Items
 
+_SAMPLE_CHARACTERS = 24
+
 catalogue = typer.Typer(help="Look at catalogues.", no_args_is_help=True)
 
 
@@ -93,7 +95,7 @@ def _cells(column: "ColumnProfile", filled: float) -> tuple[str, ...]:
         "" if column.least is None else f"{column.least:g}",
         "" if column.most is None else f"{column.most:g}",
         f"{column.longest:,}" if column.longest else "",
-        " · ".join(column.samples[:2]),
+        " · ".join(sample[:_SAMPLE_CHARACTERS] for sample in column.samples[:2]),
     )
 
 

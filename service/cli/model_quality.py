@@ -181,7 +181,8 @@ def _show(report: "CheckReport", sample: "Sample") -> None:
             out.print(
                 f"{comparison.left} ↔ {comparison.right}: cosine mean {cosine.mean:.6f}, "
                 f"1 % below {cosine.p1:.6f}, smallest {cosine.min:.6f}; "
-                f"overlap@10 {comparison.overlap_at_10:.4f} over {comparison.texts:,} texts"
+                f"overlap@10 {comparison.overlap_at_10:.4f} over {comparison.texts:,} texts, "
+                f"similarity lost {comparison.similarity_loss or 0.0:.3%}"
             )
     for loss in report.ranking:
         out.print(

@@ -1,6 +1,7 @@
 """The serving encoder: one ONNX graph, one tokenizer, no training stack."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,14 @@ class OnnxEncoder:
         tokenizer: Tokenizer,
         session: ort.InferenceSession,
         *,
+        threads: int = 1,
         token_budget: int = TOKEN_BUDGET,
     ) -> None:
         self._manifest = manifest
         self._tokenizer = tokenizer
         self._session = session
         self._inputs = frozenset(node.name for node in session.get_inputs())
+        self._threads = threads
         self._token_budget = token_budget
 
     @classmethod
@@ -60,7 +63,8 @@ class OnnxEncoder:
 
         Args:
             export: a folder with `model.onnx`, `tokenizer.json` and `export.json`.
-            threads: cores that one call may use.
+            threads: cores that one call may use, each for batches of its own: a batch alone
+                is too little work to share, and comes out the same on any number of threads.
             verify: compare every file with the manifest first.
             token_budget: tokens in one padded batch.
 
@@ -72,8 +76,8 @@ class OnnxEncoder:
         if verify:
             manifest.verify(export)
         tokenizer = _open_tokenizer(export / TOKENIZER, manifest.max_tokens)
-        session = _open_session(export / GRAPH, threads)
-        return cls(manifest, tokenizer, session, token_budget=token_budget)
+        session = _open_session(export / GRAPH)
+        return cls(manifest, tokenizer, session, threads=threads, token_budget=token_budget)
 
     @property
     def identity(self) -> ModelIdentity:
@@ -115,11 +119,29 @@ class OnnxEncoder:
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
         if not texts:
             return vectors
-        encodings = self._tokenizer.encode_batch([instruction + text for text in texts])
-        lengths = [len(encoding.ids) for encoding in encodings]
-        for rows in length_sorted_batches(lengths, token_budget=self._token_budget):
-            vectors[rows] = self._run([encodings[row] for row in rows], rows)
+        prompts = [instruction + text for text in texts]
+        if self._threads == 1:
+            encodings = self._tokenizer.encode_batch(prompts)
+            for rows in self._batches(encodings):
+                vectors[rows] = self._run([encodings[row] for row in rows], rows)
+            return vectors
+        # The tokenizer and the session let go of the interpreter's lock while they work.
+        with ThreadPoolExecutor(self._threads) as pool:
+            share = -(-len(prompts) // self._threads)
+            parts = [prompts[at : at + share] for at in range(0, len(prompts), share)]
+            encodings = [
+                each for part in pool.map(self._tokenizer.encode_batch, parts) for each in part
+            ]
+            # The longest first, so that no thread is left with one of them at the end.
+            batches = list(self._batches(encodings))[::-1]
+            runs = pool.map(lambda rows: self._run([encodings[row] for row in rows], rows), batches)
+            for rows, found in zip(batches, runs, strict=True):
+                vectors[rows] = found
         return vectors
+
+    def _batches(self, encodings: Sequence[Encoding]) -> Iterator[Rows]:
+        lengths = [len(encoding.ids) for encoding in encodings]
+        return length_sorted_batches(lengths, token_budget=self._token_budget)
 
     def _run(self, encodings: Sequence[Encoding], rows: Rows) -> Vectors:
         feeds = {name: a for name, a in _padded(encodings).items() if name in self._inputs}
@@ -163,9 +185,9 @@ def _open_tokenizer(path: Path, max_tokens: int) -> Tokenizer:
     return tokenizer
 
 
-def _open_session(path: Path, threads: int) -> ort.InferenceSession:
+def _open_session(path: Path) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = _QUIET

@@ -67,7 +67,8 @@ def best_rows(rows: Rows, scores: Scores, k: int) -> tuple[Rows, Scores]:
     Returns:
         int64 and float32 (min(k, m),).
     """
-    if len(scores) > k:
+    # A partition pays only where there is much to leave out.
+    if len(scores) > k + 256:
         # Everything level with the k-th stays in, so that ties do not depend on the partition.
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
         contenders = np.flatnonzero(scores >= threshold)

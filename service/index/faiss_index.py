@@ -1,74 +1,63 @@
 """The served index: FAISS, opened memory-mapped, never changed, exact where that is cheaper."""
 
-import struct
+from math import sqrt
 from pathlib import Path
 
 import faiss
 import numpy as np
 
-from service.errors import CorruptArtifact
 from service.index.exact_index import best_rows
+from service.index.faiss_file import StoredIndex
 from service.index.manifest import EfSearch, Factory
 from service.index.retriever import Neighbours, check_search, padded
+from service.index.selection import Selection, Selections
 from service.types import Mask, Rows, Vector, Vectors
 
-EXACT_SURVIVORS = 20_000
-"""Filters that leave at most this many rows are answered exactly.
-
-HNSW has to walk through what a filter forbids: with 1 % allowed it finds half of the neighbours
-or takes tens of milliseconds. 20,000 inner products of 384 numbers take about 1 ms on one core.
-"""
-
-# The first bytes of a FAISS file name its type; anything else is never given to FAISS.
-_TAGS: dict[Factory, bytes] = {"Flat": b"IxFI", "HNSW32,SQ8": b"IHNs"}
-_CLASSES: dict[Factory, str] = {"Flat": "IndexFlatIP", "HNSW32,SQ8": "IndexHNSWSQ"}
-# tag, dim, rows, two unused numbers, trained, metric
-_HEADER = struct.Struct("<4siqqq?i")
-# 8-bit storage misorders close neighbours; the few extra are put right by the full vectors.
-_SPARE = 6
+# A walk has to pass through what a filter forbids: its effort grows as the share that is allowed
+# falls, while looking at every allowed row gets cheaper. One more candidate costs about as much as
+# this many inner products of full vectors; measured, see docs/benchmarks/index.md.
+_PRODUCTS_PER_CANDIDATE = 16
+# Below this a search of every row takes less than the walk's own overhead.
+_FEW_MIN = 2_000
 # A filter rarely leaves an even share of every neighbourhood: what it left here is thinner.
 _FILTER_EFFORT = 1.5
 # Beyond this a walk through the graph costs more than looking at every allowed row.
 _EF_MAX = 4096
 
-# Process-wide and not thread-safe, hence once, here. FAISS's own defaults are 1 TB and no limit.
-faiss.set_deserialization_vector_byte_limit(128 << 30)
-faiss.set_deserialization_loop_limit(1 << 20)
-
 
 class FaissIndex:
     """Searches a FAISS index and the full vectors behind it.
 
-    Scores are inner products of the full vectors, whatever the index stores. Safe to call from
-    several threads: search parameters belong to the call, and FAISS releases the GIL.
+    Scores are inner products of the full vectors, whatever the index stores, unless `ef_search`
+    says that they are not to be touched. Safe to call from several threads: search parameters
+    belong to the call, and FAISS releases the GIL.
 
     Args:
-        index: a trained and filled FAISS index of a type we know.
-        vectors: float32 (n, dim), C order; row i is id i of the index.
-        ef_search: candidates to keep, for HNSW; None for flat.
+        stored: the index, or a plain FAISS index whose ids are rows.
+        vectors: float32 (n, dim), C order.
+        ef_search: how hard to search; None for flat.
     """
 
-    def __init__(self, index: faiss.Index, vectors: Vectors, ef_search: EfSearch | None) -> None:
-        self._index = index
+    def __init__(
+        self, stored: StoredIndex | faiss.Index, vectors: Vectors, ef_search: EfSearch | None
+    ) -> None:
+        self._stored = stored if isinstance(stored, StoredIndex) else StoredIndex(stored)
         self._vectors = vectors
         self._ef_search = ef_search
+        self._is_ivf = hasattr(self._stored.index, "nprobe")
+        self._few = few_survivors(len(vectors), ef_search)
+        self._selections = Selections(self._stored.rows, self._few)
 
     @classmethod
     def open(
         cls, path: Path, vectors: Vectors, *, factory: Factory, ef_search: EfSearch | None
     ) -> "FaissIndex":
-        """Map an index file into memory. Verify its hash first: FAISS trusts what it reads.
+        """Map an index file, and those beside it, into memory. Verify their hashes first.
 
         Raises:
             CorruptArtifact: another type, size, dimension or metric than expected.
         """
-        _check_header(path, factory, vectors)
-        try:
-            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-        except RuntimeError as error:
-            raise CorruptArtifact(f"{path.name} cannot be opened by FAISS.") from error
-        _check_opened(index, path, factory, vectors)
-        return cls(index, vectors, ef_search)
+        return cls(StoredIndex.open(path, vectors, factory), vectors, ef_search)
 
     @property
     def dim(self) -> int:
@@ -83,57 +72,85 @@ class FaissIndex:
     def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> Neighbours:
         """Find the k best rows for every query; see `Retriever.search`.
 
-        Exact for a flat index and where a filter leaves at most `EXACT_SURVIVORS` rows.
+        Exact for a flat index and where a filter leaves few rows, see `few_survivors`.
         """
         queries = check_search(queries, k, allowed, dim=self.dim, size=self.size)
         # A thread that never said so would start FAISS's threads, one pool for every caller.
         faiss.omp_set_num_threads(1)
-        survivors = None if allowed is None else np.flatnonzero(allowed)
+        selection = None if allowed is None else self._selections.of(allowed)
         found, scores = padded(len(queries), k)
         for line, query in enumerate(queries):
-            rows, best = self._nearest(query, k, survivors, allowed)
+            rows, best = self._nearest(query, k, selection)
             found[line, : len(rows)] = rows
             scores[line, : len(rows)] = best
         return found, scores
 
-    def _nearest(
-        self, query: Vector, k: int, survivors: Rows | None, allowed: Mask | None
-    ) -> tuple[Rows, Vector]:
-        if survivors is not None and len(survivors) <= EXACT_SURVIVORS:
-            return self._among(survivors, query, k)
-        count = self.size if survivors is None else len(survivors)
-        candidates = self._candidates(query, k, count, allowed)
-        if allowed is not None:
+    def _nearest(self, query: Vector, k: int, selection: Selection | None) -> tuple[Rows, Vector]:
+        if selection is not None and selection.rows is not None:
+            return self._among(selection.rows, query, k)
+        count = self.size if selection is None else selection.count
+        rows, estimates = self._candidates(query, k, count, selection)
+        if selection is not None:
             # FAISS has returned ids that its selector forbids (issue 5504): look again.
-            candidates = candidates[allowed[candidates]]
-        if len(candidates) < min(k, count):
+            kept = selection.mask[rows]
+            rows, estimates = rows[kept], estimates[kept]
+        if len(rows) < min(k, count):
             # A walk can end early, between many equal vectors for one. Never silently short.
-            return self._among(np.arange(self.size) if survivors is None else survivors, query, k)
-        return self._among(candidates, query, k)
+            everything = np.arange(self.size) if selection is None else selection.mask.nonzero()[0]
+            return self._among(everything, query, k)
+        if self._ef_search is not None and not self._ef_search.rescored:
+            return best_rows(rows, estimates, k)
+        return self._among(rows, query, k)
 
-    def _candidates(self, query: Vector, k: int, count: int, allowed: Mask | None) -> Rows:
-        """Ask FAISS for a few more than k of `count` allowed rows; returns them ascending."""
-        selector = (
-            None
-            if allowed is None
-            else faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
-        )
+    def _candidates(
+        self, query: Vector, k: int, count: int, selection: Selection | None
+    ) -> tuple[Rows, Vector]:
+        """Ask FAISS for a few more than k of `count` allowed rows, with its estimated scores."""
+        effort = self._ef_search
+        wanted = min(k + (effort.spare(k) if effort else 0), count)
+        parameters = self._parameters(k, count, selection)
+        axes, order = self._stored.axes, self._stored.rows
+        line = (query if axes is None else axes @ query)[np.newaxis, :]
+        estimates, positions = self._stored.index.search(line, wanted, params=parameters)
+        found, scores = positions[0], estimates[0]
+        if found[-1] < 0:
+            # FAISS pads what it did not find with -1.
+            scores, found = scores[found >= 0], found[found >= 0]
+        return found if order is None else order[found].astype(np.int64), scores
+
+    def _parameters(
+        self, k: int, count: int, selection: Selection | None
+    ) -> faiss.SearchParameters:
+        selector = None
+        if selection is not None:
+            assert selection.bits is not None, "few survivors never come here"
+            selector = faiss.IDSelectorBitmap(selection.bits)
         if self._ef_search is None:
-            parameters = faiss.SearchParameters(sel=selector)
-        else:
-            effort = self._ef_search.at(k)
-            if allowed is not None:
-                # Of the rows that a walk meets only this share may be kept.
-                effort = int(_FILTER_EFFORT * effort * self.size / count)
-            parameters = faiss.SearchParametersHNSW(efSearch=min(effort, _EF_MAX), sel=selector)
-        wanted = min(k + _SPARE, count)
-        _, rows = self._index.search(query[np.newaxis, :], wanted, params=parameters)
-        found: Rows = np.unique(rows[0])
-        # FAISS pads what it did not find with -1.
-        return found[found >= 0]
+            return faiss.SearchParameters(sel=selector)
+        effort = self._ef_search.at(k)
+        if selection is not None:
+            # Of the rows that a walk meets only this share may be kept.
+            effort = int(_FILTER_EFFORT * effort * self.size / count)
+        if self._is_ivf:
+            lists = min(effort, self._stored.index.nlist)
+            return faiss.SearchParametersIVF(nprobe=lists, sel=selector)
+        return faiss.SearchParametersHNSW(efSearch=min(effort, _EF_MAX), sel=selector)
 
     def _among(self, rows: Rows, query: Vector, k: int) -> tuple[Rows, Vector]:
         return best_rows(rows, exact_scores(self._vectors, rows, query), k)
+
+
+def few_survivors(size: int, ef_search: EfSearch | None) -> int:
+    """How many rows a filter may leave for every one of them to be looked at, which is exact.
+
+    Where r of n rows are allowed, a walk for 10 neighbours keeps about n / r times the candidates
+    of a search without a filter: it costs as much as looking at r rows where r² = 16·1.5·ef·n.
+    """
+    if ef_search is None:
+        return size
+    return max(
+        _FEW_MIN, int(sqrt(_PRODUCTS_PER_CANDIDATE * _FILTER_EFFORT * ef_search.at_10 * size))
+    )
 
 
 def exact_scores(vectors: Vectors, rows: Rows, query: Vector) -> Vector:
@@ -161,33 +178,3 @@ def exact_scores(vectors: Vectors, rows: Rows, query: Vector) -> Vector:
         len(rows),
     )
     return scores
-
-
-def _check_header(path: Path, factory: Factory, vectors: Vectors) -> None:
-    with path.open("rb") as file:
-        start = file.read(_HEADER.size)
-    if len(start) < _HEADER.size:
-        raise CorruptArtifact(f"{path.name} is too short to be a FAISS index.")
-    tag, dim, rows, _, _, is_trained, metric = _HEADER.unpack(start)
-    if tag != _TAGS[factory]:
-        raise CorruptArtifact(f"{path.name} is not a FAISS index of type {factory}.")
-    if (rows, dim) != vectors.shape:
-        raise CorruptArtifact(
-            f"{path.name} holds {rows} vectors of {dim} numbers, expected {vectors.shape}."
-        )
-    if not is_trained or metric != faiss.METRIC_INNER_PRODUCT:
-        raise CorruptArtifact(f"{path.name} is not a trained index of inner products.")
-
-
-def _check_opened(index: faiss.Index, path: Path, factory: Factory, vectors: Vectors) -> None:
-    fits = (index.ntotal, index.d) == vectors.shape
-    fits = fits and index.metric_type == faiss.METRIC_INNER_PRODUCT
-    if type(index).__name__ != _CLASSES[factory] or not fits:
-        raise CorruptArtifact(f"{path.name} is not the index that its first bytes announce.")
-    if factory == "Flat":
-        return
-    storage = faiss.downcast_index(index.storage)
-    fits = (storage.ntotal, storage.d) == vectors.shape
-    fits = fits and index.hnsw.levels.size() == index.ntotal
-    if type(storage).__name__ != "IndexScalarQuantizer" or not fits:
-        raise CorruptArtifact(f"{path.name} holds a graph that does not fit its vectors.")

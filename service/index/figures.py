@@ -80,8 +80,9 @@ def compare(candidate: Snapshot, previous: Snapshot, seed: int = 0) -> Parity:
     if not kept:
         return Parity(sentinels=0, overlap=0.0)
     queries = np.array(previous.vectors[kept])
-    before = _shared(previous, candidate, queries)
-    after = _shared(candidate, previous, queries)
+    own = [previous.table.id(int(row)) for row in kept]
+    before = _shared(previous, candidate, queries, own)
+    after = _shared(candidate, previous, queries, own)
     overlaps = [
         len(set(old) & set(new)) / max(len(old), len(new), 1)
         for old, new in zip(before, after, strict=True)
@@ -157,11 +158,14 @@ def _has_twin(snapshot: Snapshot, row: int, neighbours: Rows) -> bool:
     )
 
 
-def _shared(asked: Snapshot, other: Snapshot, queries: Vectors) -> list[list[ItemId]]:
-    """The ten nearest items that `other` has too, as ids, for each query."""
+def _shared(
+    asked: Snapshot, other: Snapshot, queries: Vectors, own: list[ItemId]
+) -> list[list[ItemId]]:
+    """The ten nearest items that `other` has too, as ids, for each query; not the item itself."""
     found, _ = asked.retriever.search(queries, min(_WIDE, len(asked.table)))
     lists = []
-    for rows in found:
+    for rows, itself in zip(found, own, strict=True):
         ids = [asked.table.id(int(row)) for row in rows if row >= 0]
-        lists.append([each for each in ids if other.table.row(each) is not None][:K])
+        shared = [each for each in ids if each != itself and other.table.row(each) is not None]
+        lists.append(shared[:K])
     return lists

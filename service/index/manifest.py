@@ -26,8 +26,15 @@ from service.types import ModelCheck, ModelIdentity
 # A few hundred bytes a file; a manifest beyond this is not one of ours.
 _SIZE_MAX = 4 << 20
 
-Factory = Literal["Flat", "HNSW32,SQ8"]
-"""FAISS index types that we build and are willing to open."""
+Factory = Annotated[
+    str,
+    Field(
+        pattern=r"^(Flat|(PCA[1-9][0-9]{0,3},)?"
+        r"(HNSW[1-9][0-9]?,SQ(4|6|8|fp16)"
+        r"|IVF[1-9][0-9]{0,5},(SQ8|PQ[1-9][0-9]{0,3}x4fs|RaBitQfs)))$"
+    ),
+]
+"""FAISS index types that we build and are willing to open, in FAISS's own spelling."""
 
 _Count = Annotated[int, Field(ge=0)]
 _Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -55,18 +62,38 @@ class FileEntry(_Strict):
 
 
 class EfSearch(_Strict):
-    """How many candidates HNSW keeps when 10 and when 100 neighbours are wanted.
+    """How hard to search when 10 and when 100 neighbours are wanted.
 
-    Both were chosen by measurement on this version; other numbers lie on the line through them.
+    HNSW: candidates to keep; IVF: lists to look into. All was chosen by measurement on this
+    version; for other numbers of neighbours it lies on the line through the two.
+
+    Attributes:
+        at_10: for up to 10 neighbours.
+        at_100: for 100.
+        spare_at_10: found rows beyond the 10 that are scored again with the full vectors:
+            stored codes misorder close neighbours.
+        spare_at_100: the same beyond the 100.
+        rescored: False leaves the full vectors alone: scores are then estimates from the codes.
     """
 
-    at_10: Annotated[int, Field(ge=10)]
-    at_100: Annotated[int, Field(ge=100)]
+    at_10: Annotated[int, Field(ge=1)]
+    at_100: Annotated[int, Field(ge=1)]
+    spare_at_10: _Count = 6
+    spare_at_100: _Count = 6
+    rescored: bool = True
 
     def at(self, k: int) -> int:
-        """Candidates to keep for k neighbours, at least k."""
-        slope = max(1.0, (self.at_100 - self.at_10) / 90)
-        return max(k, self.at_10 + int(slope * max(0, k - 10)))
+        """Effort for k neighbours."""
+        return _on_line(self.at_10, self.at_100, k)
+
+    def spare(self, k: int) -> int:
+        """Rows beyond k to score again."""
+        return _on_line(self.spare_at_10, self.spare_at_100, k)
+
+
+def _on_line(at_10: int, at_100: int, k: int) -> int:
+    slope = max(0.0, (at_100 - at_10) / 90)
+    return at_10 + int(slope * max(0, k - 10))
 
 
 class Recall(_Strict):
@@ -85,7 +112,7 @@ class Manifest(_Strict):
     version: Annotated[str, Field(pattern=VERSION_PATTERN)]
     created_at: datetime
     content_sha256: _Sha256
-    """Over model, template, source and vectors; the version's name ends in its first 4 digits."""
+    """Over all that decides what the version holds; its name ends in the first 4 digits."""
     model: ModelIdentity
     stand_in: bool
     template_pattern: str
@@ -126,7 +153,7 @@ class Manifest(_Strict):
         if MANIFEST in self.files or not {VECTORS, INDEX} <= self.files.keys():
             raise ValueError(f"files must list {VECTORS} and {INDEX}, and not {MANIFEST}")
         if (self.factory == "Flat") != (self.ef_search is None):
-            raise ValueError("ef_search belongs to HNSW, and HNSW needs it")
+            raise ValueError("ef_search belongs to HNSW and IVF, and they need it")
         return self
 
     def to_json(self) -> bytes:
@@ -139,6 +166,9 @@ class Manifest(_Strict):
             del content["model_check"]
         if not self.contained_changes:
             del content["contained_changes"]
+        if self.ef_search is not None:
+            # Likewise: only what differs from the first manifests is written.
+            content["ef_search"] = self.ef_search.model_dump(exclude_defaults=True)
         content["seal"] = sha256_bytes(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
         return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
 

@@ -229,7 +229,7 @@ def open_snapshot(folder: Path, *, verify: bool = True) -> Snapshot:
 def _write_index(folder: Path, vectors: Vectors, built: BuiltIndex) -> None:
     index = folder / layout.INDEX
     try:
-        faiss.write_index(built.index, str(index))
+        built.stored.write(index)
     except RuntimeError as error:
         raise IndexFailure(
             f"FAISS could not write {index.name}.", "See whether the disk is full."

@@ -1,39 +1,48 @@
-"""Which FAISS index a catalogue gets, and how hard it must search: chosen by measurement."""
+"""Which FAISS index a catalogue gets, and how hard it must search: chosen by measurement.
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+Nothing here is chosen by a clock, so the same vectors and the same seed give the same choice. What
+a search costs is counted: distances computed, times what one of that kind takes, known from
+docs/benchmarks/index.md. Seconds are measured too, for the report.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
-from service.index.exact_index import ExactIndex
-from service.index.faiss_index import FaissIndex, exact_scores
+from service.errors import InvalidSettings
+from service.index.faiss_file import StoredIndex
+from service.index.faiss_index import FaissIndex
+from service.index.index_builder import Plan, axes_for, build_stored
 from service.index.manifest import EfSearch, Factory, Recall
-from service.index.retriever import Neighbours
-from service.types import Rows, Vectors
+from service.index.recall_queries import RecallQueries
+from service.index.search_effort import choose_effort, search_cost_us
+from service.types import Vectors
 
 EXACT_ITEMS = 20_000
 """Up to here an exact search takes about a millisecond, so there is nothing to approximate."""
 RECALL_FLOOR = 0.95
-"""A graph that finds fewer of the true 10 neighbours is not used."""
+"""An index that finds fewer of the true 10 neighbours is not used."""
+TRIAL_ITEMS = 100_000
+"""Candidates are compared on this many items of a larger catalogue; the chosen one is built on all."""
 
-_EF_CONSTRUCTION = 100
-_LADDER_10 = (10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-_LADDER_100 = (100, 128, 192, 256, 384, 512, 768, 1024)
+_USUAL = Plan("HNSW32,SQ8", 100)
 # A list of 10 is what people look at; in a list of 100, one in twenty missed is never noticed.
 _AIM_10 = 0.98
 _AIM_100 = 0.95
-_QUERIES = 512
-_NOISE = 0.2
-_ADD_ROWS = 8192
+# Recall is measured on 512 queries: what was asked for has to hold for others as well.
+_MARGIN = 0.004
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltIndex:
     """A FAISS index in memory, how it was made, and what it was measured to find.
 
-    `ef_construction` and `ef_search` are None for a flat index.
+    `ef_construction` is None without a graph, `ef_search` for a flat index. `rows` and `axes` are
+    those of `StoredIndex`.
     """
 
     index: faiss.Index
@@ -41,6 +50,60 @@ class BuiltIndex:
     ef_construction: int | None
     ef_search: EfSearch | None
     recall: Recall
+    rows: NDArray[np.int32] | None = None
+    axes: Vectors | None = None
+
+    @property
+    def stored(self) -> StoredIndex:
+        """The index with its order and axes, as it is written."""
+        return StoredIndex(self.index, self.rows, self.axes)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an index has to be like.
+
+    Attributes:
+        recall: share of the true 10 and of the true 100 neighbours that must be found.
+        memory_budget_bytes: for the index and the full vectors together; None: no limit. Where
+            only the index fits, it answers alone: scores become estimates from its codes.
+    """
+
+    recall: float = 0.95
+    memory_budget_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.recall <= 0.999:
+            raise InvalidSettings(
+                f"A recall of {self.recall} cannot be asked for.", "Use 0.5 to 0.999, e.g. 0.95."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One candidate as it was measured; a point of the frontier.
+
+    `search_us` is processor time of a search for 10 on this machine; `cost_us` is what decides.
+    """
+
+    factory: Factory
+    ef_construction: int | None
+    ef_search: EfSearch | None
+    recall: Recall
+    cost_us: float
+    search_us: float
+    build_s: float
+    bytes_per_item: float
+    passes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """The index that was chosen, and everything it was chosen from, the cheapest first."""
+
+    built: BuiltIndex
+    frontier: tuple[Trial, ...]
+    trial_items: int
 
 
 def build_faiss(
@@ -52,7 +115,7 @@ def build_faiss(
     recall_floor: float = RECALL_FLOOR,
     progress: Callable[[int], None] | None = None,
 ) -> BuiltIndex:
-    """Build the index for a catalogue and measure its recall against exact search.
+    """Build the usual index for a catalogue and measure its recall against exact search.
 
     Small catalogues get a flat index. Larger ones get HNSW over 8-bit codes, with the smallest
     search effort that reaches the recall we aim for; where even the largest stays below the
@@ -71,136 +134,200 @@ def build_faiss(
     """
     queries = RecallQueries.sample(vectors, seed)
     if len(vectors) > exact_items:
-        graph = _build_graph(vectors, seed, threads, progress)
-        ef_search = _choose_effort(graph, vectors, queries)
-        recall = queries.recall(FaissIndex(graph, vectors, ef_search))
-        if recall.at_10 >= recall_floor:
-            return BuiltIndex(graph, "HNSW32,SQ8", _EF_CONSTRUCTION, ef_search, recall)
-    flat = faiss.IndexFlatIP(vectors.shape[1])
-    flat.add(vectors)
-    return BuiltIndex(flat, "Flat", None, None, queries.recall(FaissIndex(flat, vectors, None)))
+        stored = build_stored(vectors, _USUAL, seed=seed, threads=threads, progress=progress)
+        built = _measured(stored, _USUAL, queries, (_AIM_10, _AIM_100), rescored=True)
+        if built.recall.at_10 >= recall_floor:
+            return built
+    return _flat(vectors, queries)
 
 
-@dataclass(frozen=True, slots=True)
-class RecallQueries:
-    """Test queries with their true neighbours, all taken from the catalogue itself.
+def tune(
+    vectors: Vectors,
+    wish: Wish,
+    *,
+    seed: int,
+    threads: int = 1,
+    plans: Sequence[Plan] | None = None,
+    trial_items: int = TRIAL_ITEMS,
+    progress: Callable[[str, int], None] | None = None,
+    clock: Callable[[], float] = time.process_time,
+) -> Tuned:
+    """Build many kinds of index on items of this catalogue and keep the cheapest that passes.
 
-    Half are items as they are (what "more like this" asks), half are items moved by a fifth of
-    their length in a random direction (what stands near the catalogue but not in it). An item
-    never counts as its own neighbour.
+    Args:
+        vectors: float32 (n, dim), n ≥ 1, C order.
+        wish: what the index has to be like.
+        seed: chooses queries, trial items, and everything random in an index.
+        threads: cores for building. More than one, and a graph is not the same twice.
+        plans: the candidates; `candidates` by default.
+        trial_items: how many items to compare candidates on.
+        progress: told the candidate and how many vectors are in it.
+        clock: seconds, for the report only.
 
-    Attributes:
-        vectors: float32 (n, dim), the catalogue.
-        queries: float32 (q, dim).
-        rows: int64 (q,), which item each query was made of.
-        worst: float32 (2, q), scores of the true 10th and 100th neighbour.
+    Raises:
+        InvalidSettings: not even the smallest index that passes fits the memory budget.
     """
-
-    vectors: Vectors
-    queries: Vectors
-    rows: Rows
-    worst: Vectors
-
-    @classmethod
-    def sample(cls, vectors: Vectors, seed: int) -> "RecallQueries":
-        """Draw up to 512 queries and find their true neighbours."""
-        chance = np.random.default_rng(seed)
-        count = min(_QUERIES, len(vectors))
-        rows = np.sort(chance.choice(len(vectors), count, replace=False)).astype(np.int64)
-        queries = np.array(vectors[rows])
-        moved = chance.permutation(count)[: count // 2]
-        noise = chance.standard_normal((len(moved), vectors.shape[1])).astype(np.float32)
-        length = np.linalg.norm(queries[moved], axis=1) / np.linalg.norm(noise, axis=1)
-        queries[moved] += _NOISE * length[:, np.newaxis] * noise
-        _, scores = _without_self(ExactIndex(vectors).search(queries, 101), rows)
-        others = len(vectors) - 1
-        depths = [min(k, others) - 1 for k in (10, 100)]
-        worst = np.stack([scores[:, depth] for depth in depths])
-        return cls(vectors, queries, rows, worst)
-
-    def recall(self, index: FaissIndex) -> Recall:
-        """Measure an index at 10 and at 100 neighbours."""
-        return Recall(
-            at_10=self.recall_at(10, index),
-            at_100=self.recall_at(100, index),
-            queries=len(self.rows),
+    sample = _trial_vectors(vectors, trial_items, seed)
+    queries = RecallQueries.sample(sample, seed)
+    rescored = _fits_with_vectors(vectors, wish)
+    trials, made = [], {}
+    for plan in plans if plans is not None else candidates(sample, rescored=rescored, seed=seed):
+        report = None if progress is None else _bind(progress, plan.factory)
+        trial, built = _try(sample, plan, queries, wish, seed, threads, rescored, report, clock)
+        trials.append(trial)
+        made[plan] = built if len(sample) == len(vectors) else None
+    trials.sort(key=lambda trial: (trial.cost_us, trial.bytes_per_item, trial.factory))
+    fitting = [t for t in trials if t.passes and _fits(t, vectors, wish, rescored=rescored)]
+    for trial in fitting:
+        plan = Plan(trial.factory, trial.ef_construction)
+        built = made[plan] or _build_on_all(vectors, plan, wish, seed, threads, rescored, progress)
+        if _passes(built.recall, wish):
+            return Tuned(built, tuple(trials), len(sample))
+    if wish.memory_budget_bytes is not None:
+        raise InvalidSettings(
+            f"No index of {len(vectors):,} items with recall {wish.recall} fits "
+            f"{wish.memory_budget_bytes / 1e6:.0f} MB.",
+            "Allow more memory, or ask for less recall.",
         )
-
-    def recall_at(self, k: int, index: FaissIndex) -> float:
-        """Share of the k true neighbours found, k 10 or 100. Any of several equals counts."""
-        wanted = min(k, len(self.vectors) - 1)
-        if wanted == 0:
-            return 1.0
-        found, _ = _without_self(index.search(self.queries, k + 1), self.rows)
-        bar = self.worst[0 if k == 10 else 1]
-        # Rounding differs between two ways of adding up the same products.
-        slack = 1e-5 * np.abs(bar) + 1e-7
-        hits = 0
-        for line, query in enumerate(self.queries):
-            rows = found[line, :wanted]
-            scores = exact_scores(self.vectors, rows[rows >= 0], query)
-            hits += int((scores >= bar[line] - slack[line]).sum())
-        return round(hits / (wanted * len(self.rows)), 4)
+    return Tuned(_flat(vectors, RecallQueries.sample(vectors, seed)), tuple(trials), len(sample))
 
 
-def _choose_effort(graph: faiss.Index, vectors: Vectors, queries: RecallQueries) -> EfSearch:
-    """Climb each ladder to the first rung that reaches its aim, or to its top."""
-    top = _LADDER_100[-1]
-    at_10 = next(
-        (
-            effort
-            for effort in _LADDER_10
-            if queries.recall_at(
-                10, FaissIndex(graph, vectors, EfSearch(at_10=effort, at_100=max(effort, 100)))
-            )
-            >= _AIM_10
-        ),
-        _LADDER_10[-1],
+def candidates(vectors: Vectors, *, rescored: bool, seed: int) -> list[Plan]:
+    """The indexes worth trying for these vectors.
+
+    Axes that hold 93 % and 97 % of the squared lengths are enough to find neighbours, where full
+    vectors put them in order afterwards; without those, codes of all numbers are needed.
+    """
+    count, dim = vectors.shape
+    lists = max(1, min(4096, int(4 * count**0.5), count // 40))
+    plans = [Plan("Flat"), _USUAL, Plan("HNSW16,SQ8", 100), Plan("HNSW16,SQ8", 200)]
+    plans.append(Plan(f"IVF{lists},SQ8"))
+    if not rescored:
+        return plans
+    for share, links in ((0.93, (16, 24)), (0.97, (16, 24))):
+        axes = axes_for(vectors, share, seed)
+        if axes < dim:
+            plans += [Plan(f"PCA{axes},HNSW{each},SQ8", 200) for each in links]
+            plans.append(Plan(f"PCA{axes},IVF{lists},SQ8"))
+    if dim % 2 == 0:
+        plans.append(Plan(f"IVF{lists},PQ{dim // 2}x4fs"))
+    plans.append(Plan(f"IVF{lists},RaBitQfs"))
+    return list(dict.fromkeys(plans))
+
+
+def _try(
+    vectors: Vectors,
+    plan: Plan,
+    queries: RecallQueries,
+    wish: Wish,
+    seed: int,
+    threads: int,
+    rescored: bool,
+    report: Callable[[int], None] | None,
+    clock: Callable[[], float],
+) -> tuple[Trial, BuiltIndex]:
+    started = clock()
+    stored = build_stored(vectors, plan, seed=seed, threads=threads, progress=report)
+    build_s = clock() - started
+    built = _measured(stored, plan, queries, _aims(wish), rescored=rescored)
+    index = FaissIndex(stored, vectors, built.ef_search)
+    started = clock()
+    for query in queries.queries:
+        index.search(query[np.newaxis], 10)
+    search_us = 1e6 * (clock() - started) / len(queries.queries)
+    trial = Trial(
+        factory=plan.factory,
+        ef_construction=plan.ef_construction,
+        ef_search=built.ef_search,
+        recall=built.recall,
+        cost_us=round(search_cost_us(stored, vectors, built.ef_search, queries, 10), 1),
+        search_us=search_us,
+        build_s=build_s,
+        bytes_per_item=_size(stored) / len(vectors),
+        passes=_passes(built.recall, wish),
     )
-    at_100 = next(
-        (
-            effort
-            for effort in _LADDER_100
-            if effort >= at_10
-            and queries.recall_at(
-                100, FaissIndex(graph, vectors, EfSearch(at_10=at_10, at_100=effort))
-            )
-            >= _AIM_100
-        ),
-        top,
+    return trial, built
+
+
+def _measured(
+    stored: StoredIndex,
+    plan: Plan,
+    queries: RecallQueries,
+    aims: tuple[float, float],
+    *,
+    rescored: bool,
+) -> BuiltIndex:
+    """Choose the search effort of an index and measure what it then finds."""
+    effort = None
+    if plan.factory != "Flat":
+        effort = choose_effort(stored, queries, aims, rescored=rescored)
+    recall = queries.recall(FaissIndex(stored, queries.vectors, effort))
+    return BuiltIndex(
+        stored.index, plan.factory, plan.ef_construction, effort, recall, stored.rows, stored.axes
     )
-    return EfSearch(at_10=at_10, at_100=at_100)
 
 
-def _build_graph(
-    vectors: Vectors, seed: int, threads: int, progress: Callable[[int], None] | None
-) -> faiss.Index:
-    graph = faiss.index_factory(vectors.shape[1], "HNSW32,SQ8", faiss.METRIC_INNER_PRODUCT)
-    graph.hnsw.efConstruction = _EF_CONSTRUCTION
-    graph.hnsw.rng = faiss.RandomGenerator(seed)
-    with _faiss_threads(threads):
-        graph.train(vectors)
-        for start in range(0, len(vectors), _ADD_ROWS):
-            graph.add(vectors[start : start + _ADD_ROWS])
-            if progress:
-                progress(graph.ntotal)
-    return graph
+def _flat(vectors: Vectors, queries: RecallQueries) -> BuiltIndex:
+    plan = Plan("Flat")
+    return _measured(build_stored(vectors, plan, seed=0), plan, queries, (1, 1), rescored=True)
 
 
-@contextmanager
-def _faiss_threads(threads: int) -> Iterator[None]:
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(threads)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
+def _build_on_all(
+    vectors: Vectors,
+    plan: Plan,
+    wish: Wish,
+    seed: int,
+    threads: int,
+    rescored: bool,
+    progress: Callable[[str, int], None] | None,
+) -> BuiltIndex:
+    plan = replace(plan, factory=_scaled(plan.factory, len(vectors)))
+    report = None if progress is None else _bind(progress, plan.factory)
+    stored = build_stored(vectors, plan, seed=seed, threads=threads, progress=report)
+    queries = RecallQueries.sample(vectors, seed)
+    return _measured(stored, plan, queries, _aims(wish), rescored=rescored)
 
 
-def _without_self(found: Neighbours, rows: Rows) -> Neighbours:
-    """Drop each query's own row, or the last where it was not found: one column fewer."""
-    neighbours, scores = found
-    own = neighbours == rows[:, np.newaxis]
-    own[~own.any(axis=1), -1] = True
-    shape = (len(rows), neighbours.shape[1] - 1)
-    return neighbours[~own].reshape(shape), scores[~own].reshape(shape)
+def _scaled(factory: Factory, count: int) -> Factory:
+    """The same type with as many lists as this many items want."""
+    parts = [
+        f"IVF{max(1, min(16384, int(4 * count**0.5)))}" if part.startswith("IVF") else part
+        for part in factory.split(",")
+    ]
+    return ",".join(parts)
+
+
+def _aims(wish: Wish) -> tuple[float, float]:
+    aim = min(wish.recall + _MARGIN, 0.9995)
+    return aim, aim
+
+
+def _passes(recall: Recall, wish: Wish) -> bool:
+    return min(recall.at_10, recall.at_100) >= wish.recall
+
+
+def _fits_with_vectors(vectors: Vectors, wish: Wish) -> bool:
+    return wish.memory_budget_bytes is None or vectors.nbytes < wish.memory_budget_bytes
+
+
+def _fits(trial: Trial, vectors: Vectors, wish: Wish, *, rescored: bool) -> bool:
+    if wish.memory_budget_bytes is None:
+        return True
+    index = trial.bytes_per_item * len(vectors)
+    return index + (vectors.nbytes if rescored else 0) <= wish.memory_budget_bytes
+
+
+def _size(stored: StoredIndex) -> int:
+    beside = sum(array.nbytes for array in (stored.rows, stored.axes) if array is not None)
+    return len(faiss.serialize_index(stored.index)) + beside
+
+
+def _trial_vectors(vectors: Vectors, count: int, seed: int) -> Vectors:
+    if len(vectors) <= count:
+        return vectors
+    chosen = np.random.default_rng(seed).choice(len(vectors), count, replace=False)
+    return np.ascontiguousarray(vectors[np.sort(chosen)])
+
+
+def _bind(progress: Callable[[str, int], None], name: str) -> Callable[[int], None]:
+    return lambda done: progress(name, done)

@@ -44,12 +44,35 @@ def shared_neighbours(left: Vectors, right: Vectors, k: int = NEIGHBOURS) -> NDA
     return shares
 
 
+def similarity_loss(left: Vectors, right: Vectors, k: int = NEIGHBOURS) -> NDArray[np.float64]:
+    """For each text, what its k nearest by `right` lack in similarity, as `left` sees it.
+
+    Where many texts are about equally near, two good encoders choose different ones; then the
+    overlap is low and this loss is too. Returns float64 (n,), relative to the best k.
+    """
+    k = min(k, len(left) - 1)
+    if k < 1:
+        return np.zeros(len(left))
+    losses = np.empty(len(left))
+    for start in range(0, len(left), _BLOCK):
+        scores = _scores_of_others(left, start).astype(np.float64)
+        best = np.take_along_axis(scores, _nearest_others(left, start, k), axis=1).sum(axis=1)
+        chosen = np.take_along_axis(scores, _nearest_others(right, start, k), axis=1).sum(axis=1)
+        losses[start : start + len(best)] = (best - chosen) / np.maximum(np.abs(best), 1e-12)
+    return losses
+
+
 def _nearest_others(vectors: Vectors, start: int, k: int) -> NDArray[np.int64]:
+    scores = _scores_of_others(vectors, start)
+    nearest: NDArray[np.int64] = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+    return nearest
+
+
+def _scores_of_others(vectors: Vectors, start: int) -> Vectors:
     scores = vectors[start : start + _BLOCK] @ vectors.T
     rows = np.arange(len(scores))
     scores[rows, start + rows] = -np.inf
-    nearest: NDArray[np.int64] = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-    return nearest
+    return np.asarray(scores, dtype=np.float32)
 
 
 def ndcg(

@@ -103,6 +103,10 @@ class _Parts:
         from onnx import numpy_helper
 
         raw = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+        # Where two parameters are equal, exporters keep one and let the other stand for it.
+        for node in graph.node:
+            if node.op_type == "Identity" and node.input[0] in raw:
+                raw[node.output[0]] = raw[node.input[0]]
         self.arrays = {_bare(name): np.asarray(array) for name, array in raw.items()}
         self._matrices = {_bare(bias): raw[matrix] for bias, matrix in _pairs(graph, raw)}
 

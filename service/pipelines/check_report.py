@@ -51,6 +51,8 @@ class Comparison(_Strict):
     texts: int
     cosine: Distribution
     overlap_at_10: float | None = None
+    similarity_loss: float | None = None
+    """Share of similarity, as the left side sees it, that the right side's ten nearest lack."""
     shared: tuple[int, ...] = ()
     """How many texts share 0, 1, … 10 of their ten nearest."""
     worst: tuple[WorstText, ...] = ()

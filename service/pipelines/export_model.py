@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,7 +23,13 @@ from service.encoders.exports import (
 )
 from service.encoders.onnx_encoder import OnnxEncoder
 from service.encoders.registry import ModelRecord
-from service.errors import CorruptArtifact, InvalidSettings, ModelNotFound, ParityFailed
+from service.errors import (
+    CorruptArtifact,
+    InvalidSettings,
+    ModelNotFound,
+    ParityFailed,
+    ToolMissing,
+)
 from service.pipelines.check_parity import check_parity, check_unaided
 from service.pipelines.golden_vectors import GOLDEN, GoldenVectors, compare_golden
 from service.pipelines.model_intake import SHIPPED_GRAPH
@@ -71,6 +77,7 @@ def export(
     Raises:
         ModelNotFound: the model has not been pulled.
         InvalidSettings: its vectors may not be cut to `dim`.
+        ToolMissing: a package that the export needs is not installed.
         ModelRejected: its upstream files are of a kind we refuse to open.
         HashMismatch: its upstream files are not the pinned ones.
         ParityFailed: the graph does not give the reference's vectors; nothing is kept.
@@ -84,7 +91,7 @@ def export(
     with alone(record.id, models / record.id):
         upstream_digest = verify_upstream(record, models).digest
         origin = _origin(upstream)
-        tools = {name: version(name) for name in _TOOLS[origin]}
+        tools = _tools(record, origin)
         done = _same_export(record, models, upstream_digest, tools)
         if done is not None:
             return done
@@ -120,6 +127,18 @@ def _cut(record: ModelRecord, dim: int | None) -> ModelRecord:
 def _origin(upstream: Path) -> Origin:
     has_weights = any(upstream.glob("*.safetensors"))
     return "publisher" if (upstream / SHIPPED_GRAPH).is_file() and not has_weights else "converted"
+
+
+def _tools(record: ModelRecord, origin: Origin) -> dict[str, str]:
+    try:
+        return {name: version(name) for name in _TOOLS[origin]}
+    except PackageNotFoundError as error:
+        hint = "Install it: pip install 'magpie[export]' and torch, or run: make torch"
+        if "onnx" in record.weights:
+            hint += f"; or take the publisher's graph: magpie model pull {record.id} --onnx"
+        raise ToolMissing(
+            f"{error.name} is not installed, and {record.id} cannot be exported without it.", hint
+        ) from None
 
 
 def _write(upstream: Path, record: ModelRecord, work: Path, origin: Origin) -> int:

@@ -104,9 +104,10 @@ class ExternalVectors:
             chosen = rows[start : start + _BLOCK_ROWS]
             block: Vectors = self._matrix[chosen].astype(np.float32)
             if self._is_scaled:
-                # A row of zeros stays one, for the check that names its item.
-                lengths = np.linalg.norm(block, axis=1, keepdims=True)
-                block /= np.where(lengths > 0, lengths, 1)
+                # Rows that are zero or infinite stay useless, for the check that names their items.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    lengths = np.linalg.norm(block, axis=1, keepdims=True)
+                    block /= np.where(lengths > 0, lengths, 1)
             yield block
 
 

@@ -242,7 +242,9 @@ class _Layer:
         top = graph.add("ReduceMax", wide, axes=[-1], keepdims=1)
         top = graph.add("Max", top, graph.floats(_LEAST_TOP))
         step, zero = graph.floats(_TOP_STEP), graph.array(np.array(_TOP_ZERO, dtype=np.uint8))
-        quantized = graph.add("QuantizeLinear", graph.add("Div", wide, top), step, zero)
+        quantized = graph.add(
+            "QuantizeLinear", graph.add("Mul", wide, graph.add("Reciprocal", top)), step, zero
+        )
         matrix, steps = int8_columns(layer.weight)
         product = graph.add(
             "MatMulIntegerToFloat", quantized, graph.array(matrix), step, graph.array(steps), zero,

@@ -100,6 +100,8 @@ class Conversion(Section):
     upstream_digest: Sha256
     derived_from: Sha256 | None
     precision: str
+    recipe: str = ""
+    """How it was quantised, in the quantiser's words; empty where it was not."""
     opset: int
     files: Mapping[str, Sha256]
     tools: Mapping[str, str]

@@ -15,6 +15,7 @@ from service.pipelines.agreement import (
     ndcg,
     relative_loss,
     shared_neighbours,
+    similarity_loss,
 )
 from service.pipelines.check_report import Comparison, Distribution, RankingLoss, WorstText
 from service.pipelines.check_sample import Labels, Sample
@@ -69,6 +70,7 @@ def compare(left: Run, right: Run, texts: Sequence[str]) -> Comparison:
         texts=len(texts),
         cosine=_distribution(found),
         overlap_at_10=float(shared.mean()),
+        similarity_loss=float(similarity_loss(left.texts, right.texts).mean()),
         shared=tuple(counts.tolist()),
         worst=tuple(worst),
     )

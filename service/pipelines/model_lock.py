@@ -19,6 +19,7 @@ from service.errors import HashMismatch, ModelRejected
 from service.pipelines.file_roles import Role, media_type, role_of
 from service.pipelines.lock_sections import Provenance, Section, Sha256
 from service.pipelines.model_intake import SHIPPED_GRAPH, is_wanted
+from service.pipelines.safetensors_header import Json
 
 LOCK = "lock.json"
 UPSTREAM = "upstream"
@@ -62,7 +63,8 @@ class ModelLock(Section):
             ModelRejected: the file is there and is no lock, or was changed by hand.
         """
         try:
-            lock = cls.model_validate_json(path.read_bytes())
+            content = path.read_bytes()
+            lock = cls.model_validate_json(content)
         except FileNotFoundError:
             return None
         except ValidationError as error:
@@ -71,15 +73,14 @@ class ModelLock(Section):
             raise _damaged(path, f"{where}: {fault['msg']}") from error
         if lock.digest != files_digest(lock.files):
             raise _damaged(path, "its digest does not follow from its files")
-        if lock.seal != (lock.sealed().seal if lock.schema_version > 1 else None):
+        # Over the content as it stands: a lock stays whole when this program learns new fields.
+        if lock.seal != (_seal(orjson.loads(content)) if lock.schema_version > 1 else None):
             raise _damaged(path, "its seal does not follow from its content")
         return lock
 
     def sealed(self) -> "ModelLock":
         """The same lock with the seal that follows from its content."""
-        content = self.model_dump(mode="json", exclude={"seal"})
-        seal = sha256_bytes(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
-        return self.model_copy(update={"seal": seal})
+        return self.model_copy(update={"seal": _seal(self.model_dump(mode="json"))})
 
     def write(self, path: Path) -> None:
         """Write the lock with its seal."""
@@ -165,6 +166,11 @@ def _differences(
     else:
         return []
     return [(file.path, f"{model}: {fact}")]
+
+
+def _seal(content: dict[str, Json]) -> str:
+    unsealed = {key: value for key, value in content.items() if key != "seal"}
+    return sha256_bytes(orjson.dumps(unsealed, option=orjson.OPT_SORT_KEYS))
 
 
 def _damaged(path: Path, reason: str) -> ModelRejected:

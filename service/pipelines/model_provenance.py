@@ -149,6 +149,7 @@ def _conversions(folder: Path) -> Iterator[Conversion]:
             upstream_digest=manifest.upstream_digest,
             derived_from=manifest.derived_from,
             precision=manifest.precision,
+            recipe=manifest.recipe,
             opset=manifest.opset,
             files={name: file.sha256 for name, file in manifest.files.items()},
             tools=manifest.tools,

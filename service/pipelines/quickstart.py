@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from service.artifacts import sha256_file
@@ -108,12 +109,21 @@ def _pull_and_export(
         endpoint=settings.hf_endpoint,
         now=now(),
         progress=report_bytes,
+        weights="onnx" if _takes_shipped_graph(record) else "safetensors",
     )
     stage = f"export {record.id}"
     report(stage, 0, None)
     folder = export(record, settings.models_dir, now=now())
     report(stage, 1, 1)
     return ExportManifest.read(folder).model
+
+
+def _takes_shipped_graph(record: ModelRecord) -> bool:
+    """Whether to take the publisher's graph, which needs no torch: it is pinned, or all we can."""
+    from service.pipelines.model_intake import SHIPPED_GRAPH
+
+    is_shipped = "onnx" in record.weights
+    return SHIPPED_GRAPH in record.files or (is_shipped and find_spec("torch") is None)
 
 
 def _is_current(settings: Settings, identity: ModelIdentity, sample: Path) -> bool:

@@ -36,7 +36,7 @@ def sql_source(url: str, query: str) -> Source:
     def rows(columns: ColumnMap | None) -> Iterator[Row | Reject]:
         nonlocal digest
         digest = hashlib.sha256()
-        with _failures_told(engine), engine.connect() as connection:
+        with _failures_told(), engine.connect() as connection:
             streaming = connection.execution_options(
                 stream_results=True, max_row_buffer=_ROWS_AT_ONCE
             )
@@ -68,15 +68,14 @@ def _open(url: str) -> "Engine":
 
 
 @contextmanager
-def _failures_told(engine: "Engine") -> Iterator[None]:
+def _failures_told() -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
-        shown = engine.url.render_as_string(hide_password=True)
-        raise InvalidCatalogue(f"{shown} refuses: {cause}.") from None
+        raise InvalidCatalogue(f"The database refuses: {cause}.") from None
 
 
 def _rows(

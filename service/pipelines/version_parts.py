@@ -21,7 +21,7 @@ from service.index.pending import pending_changes
 from service.index.snapshot import Provenance
 from service.index.vector_segment import KEY, Keys
 from service.index.vector_store import TextKeys, VectorStore
-from service.index.vectors import open_vectors, refuse_useless
+from service.index.vectors import open_vectors, refuse_useless, release_pages
 from service.pipelines.build_report import Embedded, Stages
 from service.pipelines.carry_changes import CarriedChanges
 from service.pipelines.check_report import require_checked
@@ -159,6 +159,7 @@ class VersionParts:
         table = ItemTable.open(self.work / layout.ITEMS)
         vectors = open_vectors(self.work / layout.VECTORS, len(table), self.model.dim)
         refuse_useless(vectors, table.id)
+        release_pages(vectors)
         return vectors
 
     def provenance(self, tally: Tally, seed: int, changes: int) -> Provenance:

@@ -8,6 +8,7 @@ from service.api.answer import answer
 from service.api.caller import TIMEOUT_PARAMETER, Caller
 from service.api.dependencies import ServicesDep, read_json_body
 from service.api.examples import ANSWER, PROBLEMS
+from service.api.front import CACHE_KEY
 from service.api.lifespan import Services
 from service.api.parameters import SearchParameters, SimilarParameters, read_parameters
 from service.api.schemas import RecommendAnswer, RecommendRequest
@@ -76,5 +77,6 @@ async def search(request: Request, services: ServicesDep) -> Response:
 async def _respond(query: Query, request: Request, services: Services) -> Response:
     caller = Caller.of(request, services.settings.request_timeout_s)
     found = await answer(query, services, caller)
+    request.scope[CACHE_KEY] = found.key
     headers = {"server-timing": found.server_timing(), "cache-control": "no-store"}
     return Response(found.body, headers=headers, media_type="application/json")

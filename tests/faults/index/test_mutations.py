@@ -3,27 +3,34 @@
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import faiss
+import numpy as np
 import pytest
 
+from service.encoders.encoder import Encoder
 from service.errors import CorruptArtifact, MagpieError
 from service.index import canary
+from service.index.layout import building, catalogue_folder
 from service.index.live import Live
+from service.index.manifest import FileEntry, read_manifest
 from service.index.publish import current_version, publish
-from service.index.snapshot import open_snapshot
+from service.index.snapshot import Provenance, open_snapshot, write_snapshot
+from service.index.tuning import build_faiss
 from service.index.verification import verify_folder
+from service.types import Item, ItemId, ModelIdentity, Vectors
 
 MUTANTS = 10_000
 SAMPLE = 300
+HOSTILE = 250
+DIM = 16
 # A sparse file takes no space: 1 TiB would take an hour to hash.
 HUGE = 1 << 40
 
@@ -200,3 +207,122 @@ def test_mutated_version_is_neither_published_nor_served(
     assert not live.refresh()
     assert live.last_error
     assert live.current.snapshot.version == served
+
+
+def _no_other_encoder(identity: ModelIdentity) -> Encoder:
+    return ConstantEncoder(identity)
+
+
+@dataclass(frozen=True)
+class ConstantEncoder:
+    """Says that it is of whatever model is asked for: the index is what is under test."""
+
+    identity: ModelIdentity
+    dim: int = 48
+    max_tokens: int = 16
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        return np.full((len(texts), self.dim), self.dim**-0.5, dtype=np.float32)
+
+    encode_items = encode_queries
+
+
+def reseal(folder: Path) -> None:
+    """Write the manifest that somebody would write who may write here: every hash is right."""
+    manifest = read_manifest(folder)
+    files = {path: FileEntry.of(folder / path) for path in manifest.files}
+    (folder / "manifest.json").write_bytes(manifest.model_copy(update={"files": files}).to_json())
+
+
+def hostile_bytes(file: Path, chance: random.Random) -> None:
+    content = bytearray(file.read_bytes())
+    kind = chance.randrange(4)
+    if kind == 0:
+        for _ in range(chance.choice((1, 4, 32))):
+            content[chance.randrange(len(content))] = chance.randrange(256)
+    elif kind == 1:
+        # Counts and sizes: 8 bytes that claim to be huge, negative or odd.
+        at = chance.randrange(max(1, len(content) - 8))
+        value = chance.choice((1 << 62, (1 << 64) - 1, 1 << 40, chance.getrandbits(64)))
+        content[at : at + 8] = value.to_bytes(8, "little")
+    elif kind == 2:
+        del content[chance.randrange(len(content)) :]
+    else:
+        at = chance.randrange(len(content))
+        content[at:at] = chance.randbytes(chance.randrange(1, 64))
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("factory", ["Flat", "HNSW32,SQ8"])
+def test_hostile_index_with_a_valid_hash_kills_at_most_the_canary(
+    factory: str, tmp_path: Path, everything: bool, counts: Count
+) -> None:
+    good = write_index(tmp_path / "good", factory)
+    chance = random.Random(5)
+    for number in range(HOSTILE if everything else 3):
+        folder = tmp_path / str(number) / "pins" / good.name
+        shutil.copytree(good, folder)
+        hostile_bytes(folder / "index.faiss", chance)
+        reseal(folder)
+        verify_folder(folder)
+        try:
+            canary.examine(folder)
+            verdict = "opened and measured"
+        except CorruptArtifact as refusal:
+            verdict = "child died" if "process that opened" in refusal.message else "refused"
+        counts[f"hostile {factory} with a valid hash: {verdict}"] += 1
+        shutil.rmtree(tmp_path / str(number))
+
+
+def test_index_type_that_we_do_not_build_is_not_even_given_to_faiss(
+    tmp_path: Path, counts: Count
+) -> None:
+    """Types on the list of readers of FAISS, but not on ours, under a valid hash."""
+    good = write_index(tmp_path / "good", "Flat")
+    vectors = np.load(good / "vectors.npy")
+    for factory in (
+        "IVF1,Flat",
+        "SQ8",
+        "IDMap,Flat",
+        "LSH",
+        "PCA4,Flat",
+        "HNSW8",
+        "Flat,Refine(Flat)",
+    ):
+        index = faiss.index_factory(DIM, factory)
+        index.train(vectors)
+        index.add_with_ids(vectors, np.arange(300)) if "ID" in factory else index.add(vectors)
+        faiss.write_index(index, str(good / "index.faiss"))
+        reseal(good)
+        with pytest.raises(CorruptArtifact, match="not a FAISS index of type Flat"):
+            open_snapshot(good)
+        counts["index types refused by their first bytes"] += 1
+
+
+def write_index(indexes: Path, factory: str) -> Path:
+    vectors = np.random.default_rng(1).standard_normal((300, DIM)).astype(np.float32)
+    items = [Item(ItemId(f"pin-{row}"), f"Pin {row}", {"price": row}) for row in range(300)]
+    exact_items = 1000 if factory == "Flat" else 10
+    built = build_faiss(vectors, seed=7, exact_items=exact_items, recall_floor=0.0)
+    assert built.factory == factory
+    with building(catalogue_folder(indexes, "pins")):
+        version = write_snapshot(
+            indexes,
+            "pins",
+            items=items,
+            vectors=vectors,
+            built=built,
+            provenance=Provenance(
+                model=ModelIdentity("toy", "0" * 40, "0" * 64),
+                stand_in=True,
+                template_pattern="{title}",
+                template_sha256="0" * 64,
+                source_name="pins.jsonl",
+                source_sha256="0" * 64,
+                rejects=0,
+                seed=7,
+                tools={},
+            ),
+            created_at=datetime(2026, 11, 1, tzinfo=UTC),
+        )
+    return indexes / "pins" / version

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from service.api.app import create_app
@@ -72,7 +73,8 @@ async def stage(pins_indexes: Path, toy_models: Path) -> AsyncIterator[Stage]:
     encoder = HeldEncoder(OnnxEncoder.open(find_export(toy_models, "toy")))
     live = Live(pins_indexes, "pins", lambda identity: encoder)
     app = create_app(Settings(models_dir=toy_models, indexes_dir=pins_indexes), live)
-    async with app.router.lifespan_context(app) as state:
+    assert isinstance(app.app, FastAPI)
+    async with app.app.router.lifespan_context(app.app) as state:
         assert state is not None
         services: Services = state["services"]
 

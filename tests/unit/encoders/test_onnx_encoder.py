@@ -164,3 +164,20 @@ def test_a_wrong_shape_fails(rewritten: Callable[..., Path]) -> None:
     folder = rewritten(_ids_against_zero("Mul"), dim=384)
     with pytest.raises(EncodingFailed, match=r"not float32 \(1, 384\)"):
         OnnxEncoder.open(folder).encode_items(["oak garden table"])
+
+
+def test_two_threads_give_the_vectors_of_one_in_the_same_order(export: Path) -> None:
+    texts = [f"{text} {number}" for number in range(40) for text in _TEXTS]
+    one, two = (
+        OnnxEncoder.open(export, threads=threads, token_budget=64).encode_items(texts)
+        for threads in (1, 2)
+    )
+    np.testing.assert_array_equal(one, two)
+
+
+def test_a_failure_on_one_of_several_threads_reaches_the_caller(
+    rewritten: Callable[..., Path],
+) -> None:
+    encoder = OnnxEncoder.open(rewritten(_ids_against_zero("Div")), threads=2)
+    with pytest.raises(EncodingFailed):
+        encoder.encode_items(_TEXTS)

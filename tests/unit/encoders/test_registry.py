@@ -62,6 +62,12 @@ def test_an_unknown_model_names_the_known_ones(tmp_path: Path) -> None:
         (("[models.m]", '[models."../m"]'), "models"),
         (('default = "m"', 'default = "n"'), "default names 'n'"),
         (("schema_version = 1", "schema_version = 2"), "schema_version"),
+        (("dim = 8", "dim = 8\ndims = [4, 6]"), "end in dim"),
+        (("dim = 8", "dim = 8\ndims = [8, 4]"), "end in dim"),
+        (("dim = 8", 'dim = 8\npadding = "both"'), "models.m.padding"),
+        (("dim = 8", 'dim = 8\nweights = ["ckpt"]'), "models.m.weights"),
+        (("dim = 8", 'dim = 8\nmodelscope = { id = "../m" }'), "models.m.modelscope"),
+        (("dim = 8", 'dim = 8\nevidence = "D"'), "models.m.evidence"),
     ],
 )
 def test_a_wrong_record_is_refused_and_named(
@@ -103,6 +109,33 @@ def test_what_is_no_toml_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_missing_registry_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match="cannot read"):
         Registry.load(tmp_path / "registry.toml")
+
+
+def test_the_size_of_weights_is_pinned_or_follows_from_the_parameters(tmp_path: Path) -> None:
+    assert _load(tmp_path, _HEAD + _RECORD).get("m").weights_bytes is None
+    text = _HEAD + _RECORD + 'parameters = 10\ndtype = "F16"\n'
+    assert _load(tmp_path, text).get("m").weights_bytes == 20
+    files = f'[models.m.files]\n"model.safetensors" = {{ sha256 = "{_SHA}", size_bytes = 5 }}\n'
+    assert _load(tmp_path, text + files).get("m").weights_bytes == 5
+
+
+def test_the_registry_of_the_repository_knows_the_promised_models() -> None:
+    root = Path(__file__).resolve().parents[3]
+    records = Registry.load(root / "models" / "registry.toml").records
+    bge = {
+        f"bge-{size}-{tongue}-v1.5"
+        for size in ("small", "base", "large")
+        for tongue in ("en", "zh")
+    }
+    gte = {f"gte-{size}" for size in ("small", "base", "large")}
+    others = {"bge-m3", "bce-embedding-base_v1", "text2vec-base-chinese", "all-minilm-l6-v2"}
+    qwen = {"qwen3-embedding-0.6b", "qwen3-embedding-4b"}
+    assert records.keys() == bge | gte | others | qwen
+    assert all(records[name].padding == "left" and records[name].dims for name in qwen)
+    # Nothing is claimed to be well known without hashes, or known at all without a place.
+    for record in records.values():
+        assert record.files or record.evidence != "A"
+        assert record.sources or record.package or record.evidence == "C"
 
 
 def test_the_registry_of_the_repository_is_valid() -> None:

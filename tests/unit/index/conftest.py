@@ -1,6 +1,6 @@
 """Small real versions on disk: random vectors, a real table, a real FAISS index."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
@@ -12,7 +12,7 @@ from service.artifacts import sha256_bytes
 from service.index.layout import building, catalogue_folder
 from service.index.snapshot import Provenance, write_snapshot
 from service.index.tuning import build_faiss
-from service.types import Item, ItemId, ModelIdentity, Vectors
+from service.types import Attributes, Item, ItemId, ModelIdentity, Vectors
 
 WriteVersion: TypeAlias = Callable[..., str]
 MakeVectors: TypeAlias = Callable[..., Vectors]
@@ -60,17 +60,25 @@ def write_version(
         dim: int = 8,
         made_by: ModelIdentity | None = None,
         contained_changes: int = 0,
+        vectors: Vectors | None = None,
+        title: str = "Pin {}",
+        facts: Mapping[int, Attributes] | None = None,
     ) -> str:
         nonlocal written
         written += 1
-        vectors = make_vectors(items, dim, seed=written)
+        if vectors is None:
+            vectors = make_vectors(items, dim, seed=written)
         catalogue = [
             Item(
                 ItemId(f"pin-{row}"),
-                f"Pin {row}",
-                {"price": row, "tag": "odd" if row % 2 else "even"},
+                title.format(row),
+                {
+                    "price": row,
+                    "tag": "odd" if row % 2 else "even",
+                    **(facts or {}).get(row, {}),
+                },
             )
-            for row in range(items)
+            for row in range(len(vectors))
         ]
         with building(catalogue_folder(indexes, "pins")):
             return write_snapshot(

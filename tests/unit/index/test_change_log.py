@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -306,8 +306,12 @@ def history(drawn: list[tuple[str, str, int]]) -> list[Change]:
     return changes
 
 
-def outcome(changes: Sequence[Change], start: dict[str, dict[str, object]]) -> list[object]:
-    catalogue = {name: dict(attributes) for name, attributes in start.items()}
+def outcome(
+    changes: Sequence[Change], start: Mapping[str, Mapping[str, object]]
+) -> list[tuple[str, dict[str, object]]]:
+    catalogue: dict[str, dict[str, object]] = {
+        name: dict(attributes) for name, attributes in start.items()
+    }
     for change in changes:
         if isinstance(change, Delete):
             catalogue.pop(change.id, None)
@@ -330,4 +334,4 @@ def test_folding_never_changes_the_outcome(
     kept = fold(changes, after=min(dropped, contained))
     assert len({each.id for each in kept}) == len(kept)
     missing = [each for each in kept if each.sequence > contained]
-    assert outcome(missing, base) == outcome(changes, {})  # type: ignore[arg-type]
+    assert outcome(missing, base) == outcome(changes, {})

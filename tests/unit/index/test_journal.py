@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from service.index import journal
-from service.index.journal import Action, Entry
+from service.index.gates import Gate
+from service.index.journal import Action, Entry, Examined
 
 A, B, C, D = (f"2026-11-2{day}T00-00-00Z-000{day}" for day in range(1, 5))
 
@@ -75,3 +76,20 @@ def test_line_whose_pointer_never_moved_does_not_count(now: datetime) -> None:
 
 def test_pointer_moved_by_hand_is_on_top(now: datetime) -> None:
     assert journal.served(entries(("publish", None, A), ("publish", A, B), now=now), D)[-1] == D
+
+
+def test_gates_force_and_examination_are_kept(tmp_path: Path, now: datetime) -> None:
+    gate = Gate(name="items", figure=10.0, limit="12 ±20%", verdict="failed", note="-16.7%")
+    seen = Examined(seal="a" * 64, files="b" * 64)
+    journal.append(tmp_path, "publish", None, A, now, forced=True, gates=[gate], examined=seen)
+    (entry,) = journal.read(tmp_path)
+    assert (entry.forced, entry.gates, entry.examined) == (True, (gate,), seen)
+
+
+def test_last_examination_of_a_version_counts(tmp_path: Path, now: datetime) -> None:
+    first, second = (Examined(seal="a" * 64, files=each * 64) for each in "bc")
+    for before, after, seen in ((None, A, first), (A, B, None), (B, A, second), (A, B, None)):
+        journal.append(tmp_path, "publish", before, after, now, examined=seen)
+    entries = journal.read(tmp_path)
+    assert journal.examined(entries, A) == second
+    assert journal.examined(entries, B) is None

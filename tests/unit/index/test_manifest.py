@@ -49,7 +49,7 @@ def test_real_manifest_fits_the_published_schema(content: bytes) -> None:
 def test_published_schema_names_every_field() -> None:
     published, own = orjson.loads(SCHEMA.read_bytes()), Manifest.model_json_schema()
     assert published["properties"].keys() == own["properties"].keys()
-    optional = {"model_lock", "contained_changes"}
+    optional = {"model_lock", "model_check", "contained_changes"}
     assert sorted(published["required"]) == sorted(own["properties"].keys() - optional)
     for part, named in (
         ("ef_search", "EfSearch"),

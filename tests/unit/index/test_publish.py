@@ -1,12 +1,21 @@
 import fcntl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from service.errors import CorruptArtifact, PublishConflict, VersionNotFound
+from service.errors import (
+    CorruptArtifact,
+    IndexFailure,
+    PublishConflict,
+    PublishRefused,
+    VersionNotFound,
+)
 from service.index import journal
+from service.index.admission import ensure_examined
+from service.index.gates import Gate
+from service.index.manifest import read_manifest
 from service.index.publish import (
     Switch,
     current_version,
@@ -81,9 +90,10 @@ def test_unknown_version_is_not_published(
     write_version: WriteVersion, indexes: Path, now: datetime, version: str
 ) -> None:
     write_version()
-    for act in (publish, verify):
-        with pytest.raises(VersionNotFound, match="has no version"):
-            act(indexes, "pins", version, **({"now": now} if act is publish else {}))
+    with pytest.raises(VersionNotFound, match="has no version"):
+        publish(indexes, "pins", version, now=now)
+    with pytest.raises(VersionNotFound, match="has no version"):
+        verify(indexes, "pins", version)
 
 
 def test_unknown_catalogue_is_not_created(indexes: Path, now: datetime) -> None:
@@ -187,3 +197,126 @@ def test_pointer_to_no_version_is_refused(
     (indexes / "pins" / "CURRENT").write_bytes(content)
     with pytest.raises(CorruptArtifact, match="pins/CURRENT"):
         current_version(indexes, "pins")
+
+
+def test_gates_are_told_and_kept_in_the_journal(
+    write_version: WriteVersion, indexes: Path, now: datetime
+) -> None:
+    told: list[Sequence[Gate]] = []
+    switch = publish(indexes, "pins", write_version(), now=now, told=told.append)
+    entry = journal.read(indexes / "pins")[0]
+    assert tuple(told[0]) == switch.gates == entry.gates
+    assert [gate.name for gate in entry.gates][:3] == ["hashes", "canary", "recall@10"]
+    assert not entry.forced
+    assert entry.examined is not None
+
+
+def test_worse_version_is_refused_and_what_is_served_stays(
+    write_version: WriteVersion, indexes: Path, now: datetime
+) -> None:
+    good, small = write_version(items=300), write_version(items=200)
+    publish(indexes, "pins", good, now=now)
+    with pytest.raises(PublishRefused, match=r"items 200, wanted 300 ±20% \(-33.3%\)") as refusal:
+        publish(indexes, "pins", small, now=now)
+    assert "overlap@10" in refusal.value.message
+    assert "--force" in refusal.value.hint
+    assert current_version(indexes, "pins") == good
+    assert len(journal.read(indexes / "pins")) == 1
+
+
+def test_force_publishes_a_worse_version_and_the_journal_says_so(
+    write_version: WriteVersion, indexes: Path, now: datetime
+) -> None:
+    good, small = write_version(items=300), write_version(items=200)
+    publish(indexes, "pins", good, now=now, force=True)
+    switch = publish(indexes, "pins", small, now=now, force=True)
+    assert switch.forced
+    first, second = journal.read(indexes / "pins")
+    # Force that was not needed is not recorded.
+    assert (first.forced, second.forced) == (False, True)
+    assert "failed" in {gate.verdict for gate in second.gates}
+
+
+def test_gate_of_another_check_refuses_like_our_own(
+    write_version: WriteVersion, indexes: Path, now: datetime
+) -> None:
+    version = write_version()
+    gate = Gate(name="model check", figure=None, limit="passed", verdict="failed", note="golden")
+    with pytest.raises(PublishRefused, match=r"model check unknown, wanted passed \(golden\)"):
+        publish(indexes, "pins", version, now=now, more_gates=[gate])
+    assert publish(indexes, "pins", version, now=now, more_gates=[gate], force=True).forced
+
+
+def test_damage_cannot_be_forced(write_version: WriteVersion, indexes: Path, now: datetime) -> None:
+    bad = write_version()
+    flip_a_bit(indexes / "pins" / bad / "vectors.npy")
+    with pytest.raises(CorruptArtifact, match=r"vectors\.npy"):
+        publish(indexes, "pins", bad, now=now, force=True)
+
+
+def test_damaged_current_version_does_not_stop_its_replacement(
+    write_version: WriteVersion, indexes: Path, now: datetime
+) -> None:
+    first, second = write_version(items=300), write_version(items=100)
+    publish(indexes, "pins", first, now=now)
+    flip_a_bit(indexes / "pins" / first / "vectors.npy")
+    switch = publish(indexes, "pins", second, now=now)
+    assert not switch.forced
+    assert "the served version is damaged" in switch.gates[-1].note
+
+
+def test_rollback_of_untouched_files_reads_none_of_them(
+    write_version: WriteVersion, indexes: Path, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = write_version(), write_version()
+    for version in (first, second):
+        publish(indexes, "pins", version, now=now)
+    monkeypatch.setattr("service.index.verification.sha256_file", None)
+    monkeypatch.setattr("service.index.admission.examine", None)
+    assert rollback(indexes, "pins", now=now).after == first
+    entries = journal.read(indexes / "pins")
+    assert entries[-1].examined == entries[0].examined
+
+
+def test_rollback_to_a_version_never_published_is_examined_first(
+    write_version: WriteVersion, indexes: Path, now: datetime
+) -> None:
+    never, served = write_version(), write_version()
+    publish(indexes, "pins", served, now=now)
+    rollback(indexes, "pins", never, now=now)
+    assert journal.examined(journal.read(indexes / "pins"), never) is not None
+    with (indexes / "pins" / never / "extra").open("wb"):
+        pass
+    publish(indexes, "pins", served, now=now)
+    with pytest.raises(CorruptArtifact, match="extra does not belong here"):
+        rollback(indexes, "pins", never, now=now)
+
+
+def test_disk_that_refuses_is_told_in_words(
+    write_version: WriteVersion, indexes: Path, now: datetime
+) -> None:
+    version = write_version()
+    (indexes / "pins" / "JOURNAL.jsonl").mkdir()
+    with pytest.raises(IndexFailure, match="could not be changed: Is a directory"):
+        publish(indexes, "pins", version, now=now)
+    with pytest.raises(VersionNotFound):
+        current_version(indexes, "pins")
+
+
+def test_refusals_end_a_command_with_codes_of_their_own() -> None:
+    codes = {PublishConflict.exit_code, PublishRefused.exit_code, CorruptArtifact.exit_code}
+    # 2 is what a wrong command line ends with.
+    assert codes == {3, 4, 1}
+
+
+def test_service_lets_a_child_open_only_what_nobody_has_published(
+    write_version: WriteVersion, indexes: Path, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    published, copied = write_version(), write_version()
+    publish(indexes, "pins", published, now=now)
+    monkeypatch.setattr("service.index.admission.examine", opened.append)
+    for version in (published, copied):
+        folder = indexes / "pins" / version
+        ensure_examined(folder, read_manifest(folder))
+    assert opened == [indexes / "pins" / copied]

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-import faiss
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,9 +25,10 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> OpenIndex:
 
     def through_disk(vectors: Vectors, exact_items: int) -> Retriever:
         built = build_faiss(vectors, seed=1, exact_items=exact_items)
+        for left in tmp_path.glob("index.*"):
+            left.unlink()
         path = tmp_path / "index.faiss"
-        path.unlink(missing_ok=True)
-        faiss.write_index(built.index, str(path))
+        built.stored.write(path)
         return FaissIndex.open(path, vectors, factory=built.factory, ef_search=built.ef_search)
 
     openers: dict[str, OpenIndex] = {

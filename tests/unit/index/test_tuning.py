@@ -6,7 +6,8 @@ import pytest
 
 from service.index.faiss_index import FaissIndex
 from service.index.manifest import EfSearch
-from service.index.tuning import RecallQueries, build_faiss
+from service.index.recall_queries import RecallQueries
+from service.index.tuning import build_faiss
 from service.types import Vectors
 
 MakeVectors = Callable[..., Vectors]

@@ -1,13 +1,19 @@
 import numpy as np
 import pytest
 
-from service.pipelines.agreement import cosines, ndcg, relative_loss, shared_neighbours
+from service.pipelines.agreement import (
+    cosines,
+    ndcg,
+    relative_loss,
+    shared_neighbours,
+    similarity_loss,
+)
 from service.types import Vectors
 
 
 def _unit(rows: list[list[float]]) -> Vectors:
     vectors = np.asarray(rows, dtype=np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def _random(n: int, seed: int) -> Vectors:
@@ -37,8 +43,8 @@ def test_shared_neighbours_equal_a_count_by_hand() -> None:
     expected = []
     for row in range(60):
         near = [
-            set(sorted(set(range(60)) - {row}, key=lambda i, v=v, row=row: -(v[i] @ v[row]))[:10])
-            for v in (left, right)
+            set([int(i) for i in np.argsort(-(vectors @ vectors[row])) if i != row][:10])
+            for vectors in (left, right)
         ]
         expected.append(len(near[0] & near[1]) / 10)
     np.testing.assert_allclose(shared_neighbours(left, right), expected)
@@ -47,6 +53,22 @@ def test_shared_neighbours_equal_a_count_by_hand() -> None:
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_fewer_texts_than_neighbours_all_agree(n: int) -> None:
     assert shared_neighbours(_random(n, seed=5), _random(n, seed=6)).tolist() == [1.0] * n
+
+
+def test_other_neighbours_that_are_as_near_lose_nothing() -> None:
+    """Fifteen texts around one: each side may choose its ten, and loses almost nothing."""
+    rng = np.random.default_rng(9)
+    crowd = _unit((np.eye(1, 16) + 1e-3 * rng.standard_normal((15, 16))).tolist())
+    shaken = _unit((crowd + 1e-2 * rng.standard_normal(crowd.shape)).tolist())
+    assert shared_neighbours(crowd, shaken).mean() < 0.95
+    assert 0 <= similarity_loss(crowd, shaken).mean() < 1e-3
+
+
+def test_far_neighbours_lose_what_they_are_farther() -> None:
+    items = _unit([[1, 0], [1, 0], [0.6, 0.8]])
+    swapped = _unit([[1, 0], [0.6, 0.8], [1, 0]])
+    assert similarity_loss(items, swapped, k=1)[0] == pytest.approx(0.4)
+    np.testing.assert_allclose(similarity_loss(items, items, k=1), 0.0)
 
 
 def test_ndcg_of_known_rankings() -> None:

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pytest
 
 from service.artifacts import sha256_bytes, sha256_file
 from service.catalogue.column_map import ColumnMap
+from service.catalogue.sources import Source, local_source
 from service.catalogue.text import TextTemplate
 from service.errors import (
     EncodingFailed,
@@ -18,11 +19,14 @@ from service.errors import (
     PublishConflict,
     VersionNotFound,
 )
+from service.index.change_log import ChangeLog
+from service.index.changes import Delete, Embedding, Patch, Put
 from service.index.layout import building
 from service.index.publish import current_version, publish, versions
 from service.index.snapshot import Snapshot, open_snapshot
 from service.pipelines.build_index import BuildReport, build
-from service.types import ModelIdentity, Vectors
+from service.pipelines.build_report import Embedded
+from service.types import Attributes, ItemId, ModelIdentity, Vectors
 
 NOW = datetime(2026, 11, 23, 10, 15, 2, tzinfo=UTC)
 COLUMNS = ColumnMap("id", TextTemplate("{title}. {genres}"), {"genres": "|"})
@@ -50,6 +54,30 @@ class BagOfWords:
             total += direction.standard_normal(self.dim).astype(np.float32)
         unit: Vectors = total / np.linalg.norm(total)
         return unit
+
+
+@dataclass(frozen=True)
+class CountingEncoder(BagOfWords):
+    """Remembers what it was given."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def encode_items(self, texts: Sequence[str]) -> Vectors:
+        self.texts.extend(texts)
+        return super().encode_items(texts)
+
+
+@dataclass(frozen=True)
+class FailingLater(BagOfWords):
+    """Fails from the second batch on."""
+
+    batches: list[int] = field(default_factory=list)
+
+    def encode_items(self, texts: Sequence[str]) -> Vectors:
+        self.batches.append(len(texts))
+        if len(self.batches) > 1:
+            raise EncodingFailed("the second batch failed")
+        return super().encode_items(texts)
 
 
 @dataclass(frozen=True)
@@ -89,7 +117,12 @@ class Workplace:
     folder: Path
 
     def build(
-        self, source: Path, *, encoder: BagOfWords | None = None, max_reject_share: float = 0.01
+        self,
+        source: Path | Source,
+        *,
+        encoder: BagOfWords | None = None,
+        max_reject_share: float = 0.01,
+        batch_texts: int = 512,
     ) -> BuildReport:
         return build(
             source,
@@ -102,6 +135,7 @@ class Workplace:
             max_reject_share=max_reject_share,
             encoder=encoder or BagOfWords(),
             stand_in=True,
+            batch_texts=batch_texts,
         )
 
     def open(self, version: str) -> Snapshot:
@@ -246,6 +280,118 @@ def test_impossible_name_is_refused_first(tmp_path: Path) -> None:
             model_id="absent",
             now=NOW,
         )
+
+
+def test_rebuild_encodes_only_what_is_new_or_changed(workplace: Workplace, films: Path) -> None:
+    assert workplace.build(films).embedded == Embedded(distinct=60, encoded=60, reused=0)
+    rows = films.read_bytes().splitlines(keepends=True)
+    rows[3] = rows[3].replace(b"Film 3", b"Film 3, restored")
+    rows[4] = rows[4].replace(b"1954", b"1955")  # an attribute, not the text
+    rows.insert(0, b'{"id": "new", "title": "Film new", "genres": "war"}\n')
+    films.write_bytes(b"".join(rows[:-1]))
+    encoder = CountingEncoder()
+    report = workplace.build(films, encoder=encoder)
+    assert encoder.texts == ["Film new. war", "Film 3, restored. romance, drama"]
+    assert report.embedded == Embedded(distinct=60, encoded=2, reused=58)
+    snapshot = workplace.open(report.version)
+    texts = [snapshot.table.text(row) for row in range(60)]
+    np.testing.assert_array_equal(snapshot.vectors, BagOfWords().encode_items(texts))
+
+
+def test_equal_texts_are_encoded_once(workplace: Workplace, films: Path) -> None:
+    films.write_bytes(
+        b"".join(
+            b'{"id": %d, "title": "Film %d", "genres": "war"}\n' % (n, n % 7) for n in range(60)
+        )
+    )
+    encoder = CountingEncoder()
+    report = workplace.build(films, encoder=encoder)
+    assert encoder.texts == [f"Film {n}. war" for n in range(7)]
+    assert report.embedded == Embedded(distinct=7, encoded=7, reused=0)
+    vectors = workplace.open(report.version).vectors
+    np.testing.assert_array_equal(vectors[:7], vectors[7:14])
+
+
+def test_other_template_or_model_reuses_nothing(workplace: Workplace, films: Path) -> None:
+    workplace.build(films)
+    other = BagOfWords(identity=ModelIdentity("bag-of-words", "1" * 40, "9" * 64))
+    assert workplace.build(films, encoder=other).embedded.reused == 0
+    assert len(list((workplace.folder / "indexes" / "films" / "vectors").iterdir())) == 2
+
+
+def test_version_has_the_same_content_whether_vectors_are_reused_or_not(
+    workplace: Workplace, films: Path
+) -> None:
+    whole = films.read_bytes()
+    films.write_bytes(b"".join(whole.splitlines(keepends=True)[20:]))
+    workplace.build(films)
+    films.write_bytes(whole)
+    rebuilt = workplace.build(films)
+    fresh = Workplace(workplace.folder / "fresh").build(films)
+    assert (rebuilt.embedded.reused, fresh.embedded.reused) == (40, 0)
+    assert rebuilt.content_sha256 == fresh.content_sha256
+    assert rebuilt.version == fresh.version
+
+
+@pytest.mark.parametrize("spoiled", [np.nan, 0.0])
+def test_useless_vectors_are_not_stored(workplace: Workplace, films: Path, spoiled: float) -> None:
+    with pytest.raises(EncodingFailed):
+        workplace.build(films, encoder=BrokenEncoder(spoiled=spoiled))
+    assert workplace.build(films).embedded == Embedded(distinct=60, encoded=60)
+
+
+def test_failed_build_leaves_its_vectors_and_nothing_else(
+    workplace: Workplace, films: Path
+) -> None:
+    with pytest.raises(EncodingFailed, match="second batch"):
+        workplace.build(films, encoder=FailingLater(), batch_texts=20)
+    folder = workplace.folder / "indexes" / "films"
+    assert sorted(path.name for path in folder.iterdir()) == [".build.lock", "vectors"]
+    assert workplace.build(films, batch_texts=20).embedded == Embedded(60, 40, 20)
+
+
+def test_report_is_written_beside_the_version(workplace: Workplace, films: Path) -> None:
+    report = workplace.build(films)
+    path = workplace.folder / "indexes" / "films" / "reports" / f"{report.version}.json"
+    written = orjson.loads(path.read_bytes())
+    assert written["embedded"]["encoded"] == 60
+    assert written["recall_at_10"] == 1.0
+    assert list(written["seconds"]) == ["read", "encode", "gather", "index", "write"]
+    assert written["size_bytes"]["vectors.npy"] == 128 + 60 * 32 * 4
+    assert written["store_bytes"] > 60 * 32 * 4
+    assert str(workplace.folder) not in path.read_text()
+
+
+def test_live_changes_go_into_the_next_version(workplace: Workplace, films: Path) -> None:
+    workplace.build(films)
+    log = ChangeLog(workplace.folder / "indexes" / "films")
+    nothing = np.zeros(32, np.float32)
+    fresh: Attributes = {"title": "Film new", "genres": ["war"]}
+    with log.writing():
+        log.append(
+            [
+                Put(0, ItemId("new"), fresh, Embedding("Film new. war", nothing, "m", "t")),
+                Patch(0, ItemId("3"), {"year": 1900}),
+                Delete(0, ItemId("5")),
+            ]
+        )
+    report = workplace.build(films)
+    snapshot = workplace.open(report.version)
+    assert report.items == 60
+    assert report.embedded == Embedded(distinct=60, encoded=1, reused=59)
+    assert snapshot.table.row("5") is None
+    assert snapshot.table.text(59) == "Film new. war"
+    assert snapshot.table.attributes(3)["year"] == 1900
+    assert snapshot.manifest.contained_changes == 1
+
+
+def test_several_files_are_one_catalogue(workplace: Workplace, films: Path) -> None:
+    films.with_name("more.csv").write_text("id,title,genres\n100,Film 100,war|space\n")
+    source = local_source([str(films), str(films.with_name("more.csv"))])
+    report = workplace.build(source)
+    snapshot = workplace.open(report.version)
+    assert (report.items, report.source) == (61, "films.jsonl and 1 more")
+    assert snapshot.table.id(60) == "100"
 
 
 def test_progress_tells_every_stage_to_its_end(tmp_path: Path, films: Path) -> None:

@@ -20,6 +20,7 @@ from service.encoders.exports import (
     export_digest,
     export_folder,
     find_export,
+    set_current,
 )
 from service.encoders.registry import ModelRecord
 from service.errors import (
@@ -29,6 +30,8 @@ from service.errors import (
     ModelNotFound,
     ParityFailed,
 )
+from service.index.manifest import read_manifest
+from service.pipelines.build_index import build
 from service.pipelines.check_model import check, lock_golden
 from service.pipelines.check_report import CheckReport, read_report, report_path, require_checked
 from service.pipelines.check_sample import Sample, house_sample, own_sample
@@ -190,6 +193,34 @@ def test_much_noise_in_8_bits_fails_by_name_and_is_refused(
     with pytest.raises(ParityFailed, match=r"toy in int8 failed its check: .*overlap@10") as raised:
         require_checked(noisy)
     assert "--force" in raised.value.hint
+
+
+def test_an_index_is_not_built_with_a_failed_export_unless_forced_which_its_manifest_says(
+    record: ModelRecord, models: Path, changed: Changed, sample: Sample, tmp_path: Path
+) -> None:
+    noisy = changed(0.5)
+    check(record, noisy, sample, now=NOW)
+    set_current(noisy)
+    items = tmp_path / "items.csv"
+    items.write_text("id,title\n1,oak shelf\n2,steel shelf\n")
+    indexes = tmp_path / "indexes"
+
+    def build_it(*, force: bool) -> str:
+        return build(
+            items,
+            COLUMNS,
+            name="shelves",
+            models=models,
+            indexes=indexes,
+            model_id="toy",
+            force=force,
+            now=NOW,
+        ).version
+
+    with pytest.raises(ParityFailed, match="failed its check"):
+        build_it(force=False)
+    manifest = read_manifest(indexes / "shelves" / build_it(force=True))
+    assert manifest.model_check == "failed, forced"
 
 
 def test_8_bits_without_the_float32_export_say_what_is_missing(

@@ -21,8 +21,8 @@ from service.index.snapshot import open_snapshot
 _PROGRAM = Path(__file__).with_name("build_process.py")
 _KILLS = 30
 _BATCH_TEXTS = 16
-_ITEMS = 420
-_DISTINCT = 400
+_ITEMS = 170
+_DISTINCT = 160
 
 
 @dataclass

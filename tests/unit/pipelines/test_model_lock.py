@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import jsonschema
+import orjson
 import pytest
 
+from service.artifacts import sha256_bytes
 from service.encoders.registry import ModelRecord
 from service.errors import ModelNotFound, ModelRejected
 from service.pipelines.lock_sections import Formats, Interface, Licence
@@ -18,6 +20,10 @@ Files = dict[str, bytes]
 NOW = datetime(2026, 11, 23, 10, 15, 2, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "models" / "lock.schema.json").read_text(encoding="utf-8"))
+
+
+def _seal(content: dict[str, object]) -> str:
+    return sha256_bytes(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
 
 
 @pytest.fixture
@@ -123,6 +129,16 @@ def test_a_lock_of_the_first_form_can_still_be_read(lock: ModelLock, tmp_path: P
     old = ModelLock.read(path)
     assert old is not None
     assert old.digest == lock.digest
+
+
+def test_a_lock_stays_whole_when_the_program_learns_new_fields(
+    lock: ModelLock, tmp_path: Path
+) -> None:
+    path = tmp_path / "tiny" / "lock.json"
+    content = json.loads(path.read_bytes())
+    del content["provenance"]["approval"], content["seal"]
+    path.write_text(json.dumps(content | {"seal": _seal(content)}))
+    assert ModelLock.read(path) is not None
 
 
 def test_two_locks_differ_in_named_places(lock: ModelLock, record: ModelRecord) -> None:

@@ -206,3 +206,13 @@ def test_weights_in_several_files_come_together(
     hub.files["model.safetensors.index.json"] = index.encode()
     upstream = pull(record_for(hub.files), tmp_path, endpoint=hub.url, now=NOW)
     assert {path.name for path in upstream.glob("*.safetensors")} == set(parts)
+
+
+def test_what_comes_with_a_package_may_come_from_a_folder_all_the_same(
+    record: ModelRecord, source: Path, tmp_path: Path
+) -> None:
+    packaged = replace(record, package="no-such-package-here")
+    _pull(packaged, tmp_path, source, None)
+    lock = ModelLock.read(tmp_path / "models" / "tiny" / "lock.json")
+    assert lock is not None
+    assert lock.source == "folder"

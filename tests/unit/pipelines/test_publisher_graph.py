@@ -6,24 +6,31 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from service.encoders.exports import ExportManifest, find_export
+from service.encoders.onnx_encoder import OnnxEncoder
 from service.encoders.registry import ModelRecord, Pooling
 from service.errors import ModelRejected
+from service.pipelines.export_model import export
 from service.pipelines.model_intake import SHIPPED_GRAPH
 from service.pipelines.parity_texts import PARITY_TEXTS
 from service.pipelines.publisher_graph import adopt, append_pooling, find_faults
-from service.pipelines.sentence_graph import quiet_libraries, write_graph
+from service.pipelines.pull_model import pull
+from service.pipelines.sentence_graph import quiet_libraries
 
 Files = dict[str, bytes]
 Graph = Callable[..., onnx.ModelProto]
 
-# Adopts and encodes where importing the training stack is an error.
+NOW = datetime(2026, 11, 23, 10, 15, 2, tzinfo=UTC)
+# Exports and encodes where importing the training stack is an error.
 UNAIDED = """
 import sys
 
@@ -34,29 +41,17 @@ class Blocked:
 
 sys.meta_path.insert(0, Blocked())
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 import numpy as np
-import onnxruntime as ort
-from tokenizers import Tokenizer
+from service.encoders.onnx_encoder import OnnxEncoder
 from service.encoders.registry import ModelRecord
-from service.pipelines.model_intake import SHIPPED_GRAPH
+from service.pipelines.export_model import export
 from service.pipelines.parity_texts import PARITY_TEXTS
-from service.pipelines.publisher_graph import adopt
 
-record = json.loads(sys.argv[3])
-adopt(Path(sys.argv[1]), ModelRecord(**record), Path(sys.argv[2]))
-tokenizer = Tokenizer.from_file(f"{sys.argv[2]}/tokenizer.json")
-tokenizer.enable_truncation(48)
-tokenizer.enable_padding(pad_id=0)
-encodings = tokenizer.encode_batch(list(PARITY_TEXTS))
-session = ort.InferenceSession(f"{sys.argv[2]}/model.onnx")
-feeds = {
-    "input_ids": [e.ids for e in encodings],
-    "attention_mask": [e.attention_mask for e in encodings],
-    "token_type_ids": [e.type_ids for e in encodings],
-}
-(vectors,) = session.run(None, {name: np.array(a, dtype=np.int64) for name, a in feeds.items()})
-np.save(f"{sys.argv[2]}/vectors.npy", vectors)
+record = ModelRecord(**json.loads(sys.argv[2]))
+folder = export(record, Path(sys.argv[1]), now=datetime(2026, 11, 23, tzinfo=UTC))
+np.save(sys.argv[3], OnnxEncoder.open(folder).encode_items(PARITY_TEXTS))
 assert "torch" not in sys.modules
 """
 
@@ -116,45 +111,37 @@ def _export_token_vectors(upstream: Path, opset: int) -> None:
 
 @pytest.mark.export
 @pytest.mark.parametrize("pooling", ["cls", "mean", "last"])
-def test_adopted_vectors_equal_those_of_the_torch_export_without_torch(
-    shipped: Callable[..., tuple[Path, ModelRecord]], tmp_path: Path, pooling: Pooling
+def test_without_torch_a_pulled_graph_gives_the_vectors_of_the_torch_export(
+    shipped: Callable[..., tuple[Path, ModelRecord]],
+    hub: Any,
+    tmp_path: Path,
+    pooling: Pooling,
 ) -> None:
     upstream, record = shipped(pooling)
-    work = tmp_path / "work"
-    work.mkdir()
+    hub.files = {
+        path.relative_to(upstream).as_posix(): path.read_bytes()
+        for path in upstream.rglob("*")
+        if path.is_file()
+    }
+    for name, weights in (("unaided", "onnx"), ("converted", "safetensors")):
+        pull(record, tmp_path / name, endpoint=hub.url, now=NOW, weights=weights)
+    assert not list((tmp_path / "unaided").rglob("*.safetensors"))
     fields = {name: getattr(record, name) for name in ModelRecord.__dataclass_fields__}
     sent = json.dumps({**fields, "files": {}})
     subprocess.run(
-        [sys.executable, "-W", "error", "-c", UNAIDED, str(upstream), str(work), sent],
+        [sys.executable, "-c", UNAIDED, tmp_path / "unaided", sent, tmp_path / "vectors.npy"],
         check=True,
-        timeout=60,
+        timeout=120,
     )
-    adopted = np.load(work / "vectors.npy")
-    expected = _torch_export_vectors(upstream, record, tmp_path / "torch.onnx", work)
-    assert (adopted * expected).sum(axis=1).min() >= 0.9999
-    np.testing.assert_allclose(adopted, expected, atol=2e-6)
-
-
-def _torch_export_vectors(
-    upstream: Path, record: ModelRecord, path: Path, work: Path
-) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    import onnxruntime as ort
-    from tokenizers import Tokenizer
-
-    with quiet_libraries():
-        write_graph(upstream, record, path)
-    tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
-    tokenizer.enable_truncation(48)
-    tokenizer.enable_padding(pad_id=0)
-    encodings = tokenizer.encode_batch(list(PARITY_TEXTS))
-    feeds = {
-        "input_ids": [e.ids for e in encodings],
-        "attention_mask": [e.attention_mask for e in encodings],
-        "token_type_ids": [e.type_ids for e in encodings],
-    }
-    session = ort.InferenceSession(str(path))
-    (vectors,) = session.run(None, {n: np.array(a, dtype=np.int64) for n, a in feeds.items()})
-    return np.asarray(vectors)
+    found = np.load(tmp_path / "vectors.npy")
+    converted = OnnxEncoder.open(export(record, tmp_path / "converted", now=NOW))
+    expected = converted.encode_items(PARITY_TEXTS)
+    assert (found * expected).sum(axis=1).min() >= 0.9999
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    manifest = ExportManifest.read(find_export(tmp_path / "unaided", record.id))
+    assert (manifest.origin, manifest.parity.texts) == ("publisher", 0)
+    assert "torch" not in manifest.tools
+    assert converted.manifest.origin == "converted"
 
 
 @pytest.mark.export

@@ -1,0 +1,168 @@
+"""What every request meets first: an id, a place in the metrics, and a shortcut for repeats.
+
+A cache hit costs less than the router and the framework around it, so a request that has been
+answered before, to the byte, is answered here. Everything else goes through, framed.
+"""
+
+import re
+import secrets
+import time
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.caller import TIMEOUT_HEADER
+from service.api.lifespan import Services
+from service.api.metrics import Metrics
+from service.api.render import compose
+from service.cache.keys import KEY_BYTES
+
+CACHE_KEY: Final = "magpie.cache_key"
+"""Scope entry where a route leaves the cache key of an answer that the same request may reuse."""
+
+_ID_FORM = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_JSON: Final = b"application/json"
+_TIMEOUT: Final = TIMEOUT_HEADER.encode("ascii")
+_JSON_TYPE: Final = (b"content-type", _JSON)
+_NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+# Longer requests are rare, and not worth a second key in memory.
+_LONGEST_REPEAT: Final = 4096
+
+
+class Front:
+    """Outermost layer, pure ASGI.
+
+    Args:
+        app: the application behind it.
+        metrics: where requests are counted.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self._metrics = metrics
+        self._hits = metrics.cache.labels("local")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id, media_type, is_plain = _read_headers(scope)
+        scope["magpie.request_id"] = request_id.decode("ascii")
+        repeat = b""
+        if is_plain:
+            repeat, receive = await _repeatable(scope, media_type, receive)
+        services: Services | None = scope["state"].get("services") if repeat else None
+        if services is not None:
+            shelf = services.live.current.shelf
+            # A new version or a change makes a new name, so what was remembered is not found.
+            repeat = b"%s\0%s\0%s" % (shelf.snapshot.name.encode(), shelf.revision.encode(), repeat)
+            if await self._answer_again(repeat, services, request_id, started, send):
+                return
+        await self._frame(scope, receive, send, request_id, started)
+        if services is not None and CACHE_KEY in scope:
+            services.repeats.put(repeat, scope[CACHE_KEY] + scope["route"].path.encode())
+
+    async def _answer_again(
+        self, repeat: bytes, services: Services, request_id: bytes, started: float, send: Send
+    ) -> bool:
+        known = services.repeats.get(repeat)
+        if known is None:
+            return False
+        value = services.cache.local.get(known[:KEY_BYTES])
+        if value is None:
+            return False
+        body, degraded = compose(value, request_id, None)
+        total_ms = (time.perf_counter() - started) * 1e3
+        headers = [
+            _JSON_TYPE,
+            _NO_STORE,
+            _NOSNIFF,
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", request_id),
+            (b"server-timing", b'total;dur=%.3f, cache;desc="local"' % total_ms),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        self._hits.inc()
+        for reason in degraded:
+            self._metrics.degraded.labels(reason).inc()
+        route = known[KEY_BYTES:].decode()
+        method = "POST" if route == "/recommend" else "GET"
+        self._metrics.requests.labels(route, method, "2xx").observe(time.perf_counter() - started)
+        return True
+
+    async def _frame(
+        self, scope: Scope, receive: Receive, send: Send, request_id: bytes, started: float
+    ) -> None:
+        status = 500
+
+        async def send_framed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", request_id),
+                    _NOSNIFF,
+                ]
+            await send(message)
+
+        self._metrics.inflight.inc()
+        try:
+            await self.app(scope, receive, send_framed)
+        finally:
+            self._metrics.inflight.dec()
+            self._count(scope, status, time.perf_counter() - started)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        # The template, not the path: a label per item id would be a label without end.
+        template = getattr(scope.get("route"), "path", "unmatched")
+        status_class = f"{status // 100}xx"
+        self._metrics.requests.labels(template, scope["method"], status_class).observe(seconds)
+        if status >= 400:
+            self._metrics.rejected.labels(str(status)).inc()
+
+
+def _read_headers(scope: Scope) -> tuple[bytes, bytes, bool]:
+    """Return the request's id, given or new, its media type, and whether it wants no more."""
+    given = media_type = b""
+    is_plain = True
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            given = value
+        elif name == b"content-type":
+            media_type = value
+        elif name == _TIMEOUT:
+            is_plain = False
+    if not _ID_FORM.fullmatch(given):
+        given = secrets.token_hex(8).encode("ascii")
+    return given, media_type, is_plain
+
+
+async def _repeatable(scope: Scope, media_type: bytes, receive: Receive) -> tuple[bytes, Receive]:
+    """Return what makes this request the same as another, empty if it is not worth knowing.
+
+    The second value stands in for `receive`: it gives what was read here once more.
+    """
+    path = scope["raw_path"]
+    if scope["method"] == "GET":
+        is_answer = path == b"/search" or path.endswith(b"/similar")
+        return (b"%s?%s" % (path, scope["query_string"]) if is_answer else b""), receive
+    if path != b"/recommend" or scope["method"] != "POST" or media_type != _JSON:
+        return b"", receive
+    first = await receive()
+    body = first.get("body", b"")
+    is_whole = first["type"] == "http.request" and not first.get("more_body", False)
+    return (body if is_whole and len(body) <= _LONGEST_REPEAT else b""), _again(first, receive)
+
+
+def _again(first: Message, receive: Receive) -> Receive:
+    pending = [first]
+
+    async def receive_again() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return receive_again

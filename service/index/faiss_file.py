@@ -1,0 +1,145 @@
+"""The files of a FAISS index: written together, checked before FAISS reads them and again after.
+
+index.faiss      the FAISS index; its ids are positions
+index.rows.npy   int32 (n,), the row at each position; absent where they are the same
+index.axes.npy   float32 (m, dim), the axes that the stored vectors are written in; absent
+                 where they are stored as they are
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import CorruptArtifact
+from service.index.manifest import Factory
+from service.types import Vectors
+
+# The first bytes of a FAISS file name its type; anything else is never given to FAISS.
+_TYPES: tuple[tuple[str, bytes, str], ...] = (
+    ("Flat", b"IxFI", "IndexFlatIP"),
+    ("x4fs", b"IwPf", "IndexIVFPQFastScan"),
+    ("RaBitQfs", b"Iwrn", "IndexIVFRaBitQFastScan"),
+    ("IVF", b"IwSq", "IndexIVFScalarQuantizer"),
+    ("HNSW", b"IHNs", "IndexHNSWSQ"),
+)
+# tag, dim, rows, two unused numbers, trained, metric
+_HEADER = struct.Struct("<4siqqq?i")
+
+# Process-wide and not thread-safe, hence once, here. FAISS's own defaults are 1 TB and no limit.
+faiss.set_deserialization_vector_byte_limit(128 << 30)
+faiss.set_deserialization_loop_limit(1 << 20)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredIndex:
+    """A FAISS index and how its positions and axes belong to the rows and numbers of the vectors.
+
+    Attributes:
+        index: trained and filled, of a type we know.
+        rows: int32 (n,), the row at each position; None where they are the same.
+        axes: float32 (m, dim), orthonormal rows; None where vectors are stored as they are.
+    """
+
+    index: faiss.Index
+    rows: NDArray[np.int32] | None = None
+    axes: Vectors | None = None
+
+    def write(self, path: Path) -> None:
+        """Write `path` and the files beside it.
+
+        Raises:
+            RuntimeError, OSError: the disk refuses.
+        """
+        faiss.write_index(self.index, str(path))
+        for name, array in (("rows", self.rows), ("axes", self.axes)):
+            if array is not None:
+                np.save(_beside(path, name), array, allow_pickle=False)
+
+    @classmethod
+    def open(cls, path: Path, vectors: Vectors, factory: Factory) -> "StoredIndex":
+        """Map the files into memory. Verify their hashes first: FAISS trusts what it reads.
+
+        Raises:
+            CorruptArtifact: another type, size, dimension or metric than expected.
+        """
+        count, dim = vectors.shape
+        rows, axes = _map(_beside(path, "rows"), np.int32), _map(_beside(path, "axes"), np.float32)
+        if rows is not None and not _is_permutation(rows, count):
+            raise CorruptArtifact(f"{path.stem}.rows.npy does not name each of {count} rows once.")
+        if (axes is None) != (not factory.startswith("PCA")):
+            raise CorruptArtifact(f"{path.stem}.axes.npy belongs to PCA, and PCA needs it.")
+        if axes is not None and (axes.ndim != 2 or axes.shape[1] != dim or len(axes) > dim):
+            raise CorruptArtifact(f"{path.stem}.axes.npy is not of {dim} dimensions.")
+        shape = (count, dim if axes is None else len(axes))
+        _check_header(path, factory, shape)
+        try:
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        except RuntimeError as error:
+            raise CorruptArtifact(f"{path.name} cannot be opened by FAISS.") from error
+        _check_opened(index, path, factory, shape)
+        return cls(index, rows, axes)
+
+
+def _type_of(factory: Factory) -> tuple[bytes, str]:
+    return next((tag, name) for part, tag, name in _TYPES if part in factory)
+
+
+def _beside(path: Path, name: str) -> Path:
+    return path.with_name(f"{path.stem}.{name}.npy")
+
+
+def _map(path: Path, kind: type[np.generic]) -> NDArray[np.generic] | None:
+    if not path.exists():
+        return None
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise CorruptArtifact(f"{path.name} cannot be opened: {error}.") from error
+    if array.dtype != np.dtype(kind) or not array.flags.c_contiguous:
+        raise CorruptArtifact(f"{path.name} holds {array.dtype}, expected {np.dtype(kind)}.")
+    plain: NDArray[np.generic] = array.view(np.ndarray)
+    return plain
+
+
+def _is_permutation(rows: NDArray[np.generic], count: int) -> bool:
+    if rows.shape != (count,) or int(rows.min()) < 0 or int(rows.max()) >= count:
+        return False
+    seen = np.zeros(count, np.bool_)
+    seen[rows] = True
+    return bool(seen.all())
+
+
+def _check_header(path: Path, factory: Factory, shape: tuple[int, int]) -> None:
+    with path.open("rb") as file:
+        start = file.read(_HEADER.size)
+    if len(start) < _HEADER.size:
+        raise CorruptArtifact(f"{path.name} is too short to be a FAISS index.")
+    tag, dim, rows, _, _, is_trained, metric = _HEADER.unpack(start)
+    if tag != _type_of(factory)[0]:
+        raise CorruptArtifact(f"{path.name} is not a FAISS index of type {factory}.")
+    if (rows, dim) != shape:
+        raise CorruptArtifact(
+            f"{path.name} holds {rows} vectors of {dim} numbers, expected {shape}."
+        )
+    if not is_trained or metric != faiss.METRIC_INNER_PRODUCT:
+        raise CorruptArtifact(f"{path.name} is not a trained index of inner products.")
+
+
+def _check_opened(index: faiss.Index, path: Path, factory: Factory, shape: tuple[int, int]) -> None:
+    fits = (index.ntotal, index.d) == shape and index.metric_type == faiss.METRIC_INNER_PRODUCT
+    if type(index).__name__ != _type_of(factory)[1] or not fits:
+        raise CorruptArtifact(f"{path.name} is not the index that its first bytes announce.")
+    if "HNSW" in factory:
+        storage = faiss.downcast_index(index.storage)
+        fits = (storage.ntotal, storage.d) == shape and index.hnsw.levels.size() == index.ntotal
+        if type(storage).__name__ != "IndexScalarQuantizer" or not fits:
+            raise CorruptArtifact(f"{path.name} holds a graph that does not fit its vectors.")
+    elif "IVF" in factory:
+        quantizer = faiss.downcast_index(index.quantizer)
+        fits = (quantizer.ntotal, quantizer.d) == (index.nlist, index.d)
+        if type(quantizer).__name__ not in ("IndexFlatIP", "IndexFlat") or not fits:
+            raise CorruptArtifact(f"{path.name} holds lists that do not fit its vectors.")

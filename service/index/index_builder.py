@@ -1,0 +1,183 @@
+"""Building one FAISS index of a known type: axes, codes, graph or lists, and a kind order."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from service.index.faiss_file import StoredIndex
+from service.index.manifest import Factory
+from service.types import Vectors
+
+_ADD_ROWS = 8192
+_SAMPLE_ROWS = 50_000
+# Neighbourhoods of about this many rows lie together; more centres would cost more than they save.
+_ROWS_TOGETHER = 100
+_CENTRES_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which index to build. `ef_construction` is the effort of linking, None without a graph."""
+
+    factory: Factory
+    ef_construction: int | None = None
+
+    @property
+    def axes(self) -> int | None:
+        """How many axes the stored vectors are written in; None: all, as they are."""
+        first = self.factory.partition(",")[0]
+        return int(first[3:]) if first.startswith("PCA") else None
+
+    @property
+    def inner(self) -> str:
+        """The FAISS type without the change of axes."""
+        return self.factory.partition(",")[2] if self.axes else self.factory
+
+
+def build_stored(
+    vectors: Vectors,
+    plan: Plan,
+    *,
+    seed: int,
+    threads: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> StoredIndex:
+    """Build an index over vectors.
+
+    With one thread the same vectors, plan and seed give the same bytes. More threads link a graph
+    in an order of their own.
+
+    Args:
+        vectors: float32 (n, dim), n ≥ 1, C order.
+        plan: what to build.
+        seed: chooses samples, centres and the levels of a graph.
+        threads: cores to use.
+        progress: told how many vectors are in the index.
+    """
+    with _faiss_threads(threads):
+        if plan.factory == "Flat":
+            index = faiss.IndexFlatIP(vectors.shape[1])
+            index.add(vectors)
+            return StoredIndex(index)
+        sample = _sample(vectors, seed)
+        axes = None if plan.axes is None else main_axes(sample, plan.axes)
+        index = _empty(vectors.shape[1] if axes is None else len(axes), plan, seed)
+        index.train(_written_in(sample, axes))
+        for start in range(0, len(vectors), _ADD_ROWS):
+            index.add(_written_in(vectors[start : start + _ADD_ROWS], axes))
+            if progress:
+                progress(index.ntotal)
+        if plan.ef_construction is None:
+            return StoredIndex(index, axes=axes)
+        order = _neighbours_together(vectors, sample, axes, seed)
+        index.permute_entries(order)
+        return StoredIndex(index, order.astype(np.int32), axes)
+
+
+def main_axes(sample: Vectors, count: int) -> Vectors:
+    """The axes on which inner products lose least: no mean is taken away, unlike in plain PCA.
+
+    Args:
+        sample: float32 (n, dim).
+        count: how many axes, at most dim.
+
+    Returns:
+        float32 (count, dim), orthonormal rows, the most important first.
+    """
+    _, columns = np.linalg.eigh(_moment(sample))
+    # The sign of an eigenvector is a matter of the library: the largest number becomes positive.
+    largest = np.abs(columns).argmax(axis=0)
+    columns = columns * np.sign(columns[largest, np.arange(len(largest))])
+    return np.ascontiguousarray(columns[:, ::-1][:, :count].T, dtype=np.float32)
+
+
+def axes_for(vectors: Vectors, share: float, seed: int) -> int:
+    """How many axes hold a share of the squared length of all vectors, a multiple of 32."""
+    dim = vectors.shape[1]
+    weights = np.linalg.eigvalsh(_moment(_sample(vectors, seed)))[::-1]
+    held = np.cumsum(weights) / weights.sum()
+    return min(dim, 32 * (int(held.searchsorted(share)) // 32 + 1))
+
+
+def _moment(sample: Vectors) -> NDArray[np.float64]:
+    moment: NDArray[np.float64] = (sample.T @ sample).astype(np.float64) / len(sample)
+    return moment
+
+
+def _empty(dim: int, plan: Plan, seed: int) -> faiss.Index:
+    index = faiss.index_factory(dim, plan.inner, faiss.METRIC_INNER_PRODUCT)
+    if plan.ef_construction is not None:
+        index.hnsw.efConstruction = plan.ef_construction
+        index.hnsw.rng = faiss.RandomGenerator(seed)
+    else:
+        index.cp.seed = seed
+    return index
+
+
+def _neighbours_together(
+    vectors: Vectors, sample: Vectors, axes: Vectors | None, seed: int
+) -> NDArray[np.int64]:
+    """An order of rows in which near ones lie near each other in memory.
+
+    A walk through a graph then meets the same pages again: searches take a third less time.
+    """
+    count = min(_CENTRES_MAX, len(vectors) // _ROWS_TOGETHER)
+    if count < 2:
+        return np.arange(len(vectors), dtype=np.int64)
+    centres = _centres(_written_in(sample, axes), count, seed)
+    quarters = _centres(centres, max(2, int(count**0.5)), seed)
+    quarter = _nearest(centres, quarters)
+    centre = np.concatenate(
+        [
+            _nearest(_written_in(vectors[start : start + _ADD_ROWS], axes), centres)
+            for start in range(0, len(vectors), _ADD_ROWS)
+        ]
+    )
+    return np.lexsort((centre, quarter[centre])).astype(np.int64)
+
+
+def _centres(vectors: Vectors, count: int, seed: int) -> Vectors:
+    clustering = faiss.Kmeans(
+        vectors.shape[1],
+        min(count, len(vectors)),
+        niter=6,
+        seed=seed,
+        min_points_per_centroid=1,
+        max_points_per_centroid=64,
+    )
+    clustering.train(vectors)
+    return np.asarray(clustering.centroids, dtype=np.float32)
+
+
+def _nearest(vectors: Vectors, centres: Vectors) -> NDArray[np.int64]:
+    flat = faiss.IndexFlatL2(centres.shape[1])
+    flat.add(centres)
+    found: NDArray[np.int64] = flat.search(vectors, 1)[1][:, 0]
+    return found
+
+
+def _sample(vectors: Vectors, seed: int) -> Vectors:
+    if len(vectors) <= _SAMPLE_ROWS:
+        return vectors
+    chosen = np.random.default_rng(seed).choice(len(vectors), _SAMPLE_ROWS, replace=False)
+    return vectors[np.sort(chosen)]
+
+
+def _written_in(vectors: Vectors, axes: Vectors | None) -> Vectors:
+    if axes is None:
+        return np.ascontiguousarray(vectors)
+    return np.ascontiguousarray(vectors @ axes.T)
+
+
+@contextmanager
+def _faiss_threads(threads: int) -> Iterator[None]:
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)

@@ -1,0 +1,85 @@
+"""Held-out queries with their true neighbours: what an index is measured against."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.index.exact_index import ExactIndex
+from service.index.faiss_index import FaissIndex, exact_scores
+from service.index.manifest import Recall
+from service.index.retriever import Neighbours
+from service.types import Rows, Vectors
+
+_QUERIES = 512
+_NOISE = 0.2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecallQueries:
+    """Test queries with their true neighbours, all taken from the catalogue itself.
+
+    Half are items as they are (what "more like this" asks), half are items moved by a fifth of
+    their length in a random direction (what stands near the catalogue but not in it). An item
+    never counts as its own neighbour.
+
+    Attributes:
+        vectors: float32 (n, dim), the catalogue.
+        queries: float32 (q, dim).
+        rows: int64 (q,), which item each query was made of.
+        worst: float32 (2, q), scores of the true 10th and 100th neighbour.
+    """
+
+    vectors: Vectors
+    queries: Vectors
+    rows: Rows
+    worst: Vectors
+
+    @classmethod
+    def sample(cls, vectors: Vectors, seed: int) -> "RecallQueries":
+        """Draw up to 512 queries and find their true neighbours."""
+        chance = np.random.default_rng(seed)
+        count = min(_QUERIES, len(vectors))
+        rows = np.sort(chance.choice(len(vectors), count, replace=False)).astype(np.int64)
+        queries = np.array(vectors[rows])
+        moved = chance.permutation(count)[: count // 2]
+        noise = chance.standard_normal((len(moved), vectors.shape[1])).astype(np.float32)
+        length = np.linalg.norm(queries[moved], axis=1) / np.linalg.norm(noise, axis=1)
+        queries[moved] += _NOISE * length[:, np.newaxis] * noise
+        _, scores = _without_self(ExactIndex(vectors).search(queries, 101), rows)
+        others = len(vectors) - 1
+        depths = [min(k, others) - 1 for k in (10, 100)]
+        worst = np.stack([scores[:, depth] for depth in depths])
+        return cls(vectors, queries, rows, worst)
+
+    def recall(self, index: FaissIndex) -> Recall:
+        """Measure an index at 10 and at 100 neighbours."""
+        return Recall(
+            at_10=self.recall_at(10, index),
+            at_100=self.recall_at(100, index),
+            queries=len(self.rows),
+        )
+
+    def recall_at(self, k: int, index: FaissIndex) -> float:
+        """Share of the k true neighbours found, k 10 or 100. Any of several equals counts."""
+        wanted = min(k, len(self.vectors) - 1)
+        if wanted == 0:
+            return 1.0
+        found, _ = _without_self(index.search(self.queries, k + 1), self.rows)
+        bar = self.worst[0 if k == 10 else 1]
+        # Rounding differs between two ways of adding up the same products.
+        slack = 1e-5 * np.abs(bar) + 1e-7
+        hits = 0
+        for line, query in enumerate(self.queries):
+            rows = found[line, :wanted]
+            scores = exact_scores(self.vectors, rows[rows >= 0], query)
+            hits += int((scores >= bar[line] - slack[line]).sum())
+        return round(hits / (wanted * len(self.rows)), 4)
+
+
+def _without_self(found: Neighbours, rows: Rows) -> Neighbours:
+    """Drop each query's own row, or the last where it was not found: one column fewer."""
+    neighbours, scores = found
+    own = neighbours == rows[:, np.newaxis]
+    own[~own.any(axis=1), -1] = True
+    shape = (len(rows), neighbours.shape[1] - 1)
+    return neighbours[~own].reshape(shape), scores[~own].reshape(shape)
