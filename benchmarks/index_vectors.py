@@ -86,5 +86,5 @@ def _unit(vectors: Vectors) -> Vectors:
 
 
 def _zipf(count: int, fall: float) -> NDArray[np.float64]:
-    share = 1 / np.arange(1, count + 1) ** fall
-    return share / share.sum()
+    share = 1 / np.arange(1, count + 1, dtype=np.float64) ** fall
+    return np.divide(share, share.sum())

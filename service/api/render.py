@@ -51,14 +51,15 @@ def compose(
 
 
 def _item(found: Recommendation, query: Query, shelf: Shelf) -> dict[str, object]:
-    attributes = shelf.attributes(found.row)
+    catalogued = shelf.item(found.row)
+    attributes = catalogued.attributes
     fields = (
         attributes
         if query.fields is None
         else {name: attributes[name] for name in query.fields if name in attributes}
     )
     item: dict[str, object] = {
-        "id": shelf.id(found.row),
+        "id": catalogued.id,
         "score": round(found.score, 6),
         "fields": fields,
     }

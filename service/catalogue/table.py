@@ -13,7 +13,7 @@ import mmap
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from service.catalogue.arrays import map_array, save_array
 from service.catalogue.column_writer import ColumnsWriter
 from service.catalogue.columns import Column, open_columns
+from service.catalogue.filter_masks import FilterMasks
 from service.catalogue.ids import IdIndex, hash64, write_ids
 from service.errors import CorruptArtifact, InvalidCatalogue
 from service.types import AttributeValue, Item, ItemId
@@ -126,6 +127,7 @@ class ItemTable:
     _lines: mmap.mmap
     _offsets: NDArray[np.int64]
     _ids: IdIndex
+    masks: FilterMasks = field(default_factory=FilterMasks)
 
     @classmethod
     def open(cls, folder: Path) -> "ItemTable":

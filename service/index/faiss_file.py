@@ -9,6 +9,7 @@ index.axes.npy   float32 (m, dim), the axes that the stored vectors are written 
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import faiss
 import numpy as np
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from service.errors import CorruptArtifact
 from service.index.manifest import Factory
 from service.types import Vectors
+
+Number = TypeVar("Number", np.int32, np.float32)
 
 # The first bytes of a FAISS file name its type; anything else is never given to FAISS.
 _TYPES: tuple[tuple[str, bytes, str], ...] = (
@@ -92,7 +95,7 @@ def _beside(path: Path, name: str) -> Path:
     return path.with_name(f"{path.stem}.{name}.npy")
 
 
-def _map(path: Path, kind: type[np.generic]) -> NDArray[np.generic] | None:
+def _map(path: Path, kind: type[Number]) -> NDArray[Number] | None:
     if not path.exists():
         return None
     try:
@@ -101,11 +104,11 @@ def _map(path: Path, kind: type[np.generic]) -> NDArray[np.generic] | None:
         raise CorruptArtifact(f"{path.name} cannot be opened: {error}.") from error
     if array.dtype != np.dtype(kind) or not array.flags.c_contiguous:
         raise CorruptArtifact(f"{path.name} holds {array.dtype}, expected {np.dtype(kind)}.")
-    plain: NDArray[np.generic] = array.view(np.ndarray)
+    plain: NDArray[Number] = array.view(np.ndarray)
     return plain
 
 
-def _is_permutation(rows: NDArray[np.generic], count: int) -> bool:
+def _is_permutation(rows: NDArray[np.int32], count: int) -> bool:
     if rows.shape != (count,) or int(rows.min()) < 0 or int(rows.max()) >= count:
         return False
     seen = np.zeros(count, np.bool_)

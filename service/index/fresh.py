@@ -49,36 +49,47 @@ class FreshItems:
 
     Args:
         snapshot: the version.
-        items: every item put or patched since, in the order of the catalogue.
-        vectors: float32 (len(items), dim), read-only; row i is of items[i].
-        slots: position in `items` by id.
+        by_id: every item put or patched since, in the order of the catalogue.
+        slots: position in that order, by id.
+        vectors: float32 (len(by_id), dim), read-only, in the same order.
         gone: rows of the version that count no more: replaced or deleted.
+        limited: ids of items that are hidden or will expire.
         sequence: of the last change that is in here.
     """
 
     snapshot: Snapshot
-    items: tuple[FreshItem, ...]
-    vectors: Vectors
+    by_id: Mapping[ItemId, FreshItem]
     slots: Mapping[ItemId, int]
+    vectors: Vectors
     gone: frozenset[int]
+    limited: frozenset[ItemId]
     sequence: int
+    items: tuple[FreshItem, ...] = field(init=False)
+    """By position."""
     columns: FreshColumns = field(init=False)
-    availability: Availability = field(init=False)
-    """Of `items`, by position."""
 
     def __post_init__(self) -> None:
         self.vectors.setflags(write=False)
-        attributes = [each.item.attributes for each in self.items]
-        hidden = np.flatnonzero([each.is_hidden for each in self.items])
-        ends = np.fromiter((each.end for each in self.items), np.float64, len(self.items))
-        object.__setattr__(self, "columns", FreshColumns(attributes))
-        object.__setattr__(self, "availability", Availability.of_ends(hidden, ends))
+        items = tuple(self.by_id.values())
+        object.__setattr__(self, "items", items)
+        object.__setattr__(self, "columns", FreshColumns([each.item for each in items]))
 
     @classmethod
     def none(cls, snapshot: Snapshot) -> "FreshItems":
         """Start with a version as it was built."""
         empty = np.empty((0, snapshot.manifest.dim), np.float32)
-        return cls(snapshot, (), empty, {}, frozenset(), snapshot.manifest.contained_changes)
+        contained = snapshot.manifest.contained_changes
+        return cls(snapshot, {}, {}, empty, frozenset(), frozenset(), contained)
+
+    @property
+    def availability(self) -> Availability:
+        """When the items may be shown, by position."""
+        ends = np.full(len(self.items), np.inf)
+        limited = [(self.slots[item_id], self.by_id[item_id]) for item_id in self.limited]
+        for slot, each in limited:
+            ends[slot] = each.end
+        hidden = sorted(slot for slot, each in limited if each.is_hidden)
+        return Availability.of_ends(np.asarray(hidden, np.int64), ends)
 
     @property
     def gone_rows(self) -> Rows:
@@ -125,9 +136,11 @@ class _Draft:
         manifest = fresh.snapshot.manifest
         self._fresh = fresh
         self._template = TextTemplate(manifest.template_pattern)
-        self._items: dict[ItemId, FreshItem] = {each.item.id: each for each in fresh.items}
+        self._items = dict(fresh.by_id)
         self._vectors: dict[ItemId, Vector | None] = {}
         self._gone = set(fresh.gone)
+        self._limited = set(fresh.limited)
+        self._is_in_order = True
         self._sequence = fresh.sequence
 
     def apply(self, change: Change) -> None:
@@ -146,35 +159,45 @@ class _Draft:
             found = encode(texts)
             check_vectors(found, lacking, self._fresh.vectors.shape[1])
             self._vectors.update(zip(lacking, found, strict=True))
-        slots = {item_id: slot for slot, item_id in enumerate(self._items)}
+        slots = self._slots()
         return FreshItems(
             self._fresh.snapshot,
-            tuple(self._items.values()),
-            self._stacked(slots),
+            self._items,
             slots,
+            self._stacked(slots),
             frozenset(self._gone),
+            frozenset(self._limited),
             self._sequence,
         )
+
+    def _slots(self) -> dict[ItemId, int]:
+        if not self._is_in_order:
+            return {item_id: slot for slot, item_id in enumerate(self._items)}
+        slots = dict(self._fresh.slots)
+        for item_id in self._vectors:
+            slots.setdefault(item_id, len(slots))
+        return slots
 
     def _stacked(self, slots: Mapping[ItemId, int]) -> Vectors:
         before = self._fresh
         vectors = np.empty((len(slots), before.vectors.shape[1]), np.float32)
-        kept = [
-            (slot, before.slots[item_id])
-            for item_id, slot in slots.items()
-            if item_id not in self._vectors
-        ]
-        if kept:
-            to, from_ = np.array(kept).T
-            vectors[to] = before.vectors[from_]
+        if self._is_in_order:
+            # The usual case, without a look at every item: what was there stays where it was.
+            vectors[: len(before.vectors)] = before.vectors
+        else:
+            kept = [item_id for item_id in slots if item_id not in self._vectors]
+            to = [slots[item_id] for item_id in kept]
+            vectors[to] = before.vectors[[before.slots[item_id] for item_id in kept]]
         for item_id, vector in self._vectors.items():
             assert vector is not None  # finish has encoded what was lacking
             vectors[slots[item_id]] = vector
         return vectors
 
     def _remove(self, item_id: ItemId) -> None:
-        self._items.pop(item_id, None)
+        if self._items.pop(item_id, None) is not None:
+            self._is_in_order = False
         self._vectors.pop(item_id, None)
+        self._limited.discard(item_id)
         row = self._fresh.snapshot.table.row(item_id)
         if row is not None:
             self._gone.add(row)
@@ -236,8 +259,12 @@ class _Draft:
             place = AFTER_ALL if row is None else row
             if row is not None:
                 self._gone.add(row)
-        self._items[item.id] = FreshItem.of(item, place)
+        fresh = self._items[item.id] = FreshItem.of(item, place)
         self._vectors[item.id] = vector
+        if fresh.is_hidden or fresh.end < np.inf:
+            self._limited.add(item.id)
+        else:
+            self._limited.discard(item.id)
 
 
 def text_after(item: Item, changes: Attributes, template: TextTemplate) -> str:

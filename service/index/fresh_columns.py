@@ -7,7 +7,7 @@ import numpy as np
 
 from service.catalogue.column_writer import MAX_KEYWORD_CHARACTERS
 from service.catalogue.columns import Column, Keywords, Kind, hash_keyword
-from service.types import Attributes, AttributeValue
+from service.types import AttributeValue, Item
 
 
 class FreshColumns(Mapping[str, Column]):
@@ -16,26 +16,32 @@ class FreshColumns(Mapping[str, Column]):
     Safe to share between threads: at worst two make the same column.
     """
 
-    def __init__(self, items: Sequence[Attributes]) -> None:
+    def __init__(self, items: Sequence[Item]) -> None:
         self._items = items
-        self._keys = dict.fromkeys(
-            key for item in items for key, value in item.items() if value is not None
-        )
         self._made: dict[str, Column] = {}
 
     def __getitem__(self, key: str) -> Column:
-        if key not in self._keys:
-            raise KeyError(key)
         column = self._made.get(key)
         if column is None:
-            column = self._made[key] = _column(key, [item.get(key) for item in self._items])
+            values = [item.attributes.get(key) for item in self._items]
+            if all(value is None for value in values):
+                raise KeyError(key)
+            column = self._made[key] = _column(key, values)
         return column
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._keys)
+        return iter(self._keys())
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._keys())
+
+    def _keys(self) -> dict[str, None]:
+        return dict.fromkeys(
+            key
+            for item in self._items
+            for key, value in item.attributes.items()
+            if value is not None
+        )
 
 
 class WidenedColumns(Mapping[str, Column]):

@@ -100,7 +100,7 @@ def axes_for(vectors: Vectors, share: float, seed: int) -> int:
     dim = vectors.shape[1]
     weights = np.linalg.eigvalsh(_moment(_sample(vectors, seed)))[::-1]
     held = np.cumsum(weights) / weights.sum()
-    return min(dim, 32 * (int(held.searchsorted(share)) // 32 + 1))
+    return min(int(dim), 32 * (int(held.searchsorted(share)) // 32 + 1))
 
 
 def _moment(sample: Vectors) -> NDArray[np.float64]:

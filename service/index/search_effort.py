@@ -83,7 +83,7 @@ def search_cost_us(
         walk = centres + distances * per_row
     again = (k + effort.spare(k)) * _RESCORE_NS if effort.rescored else 0.0
     turn = 0.0 if stored.axes is None else stored.axes.size * _CENTRE_NUMBER_NS
-    return _CALL_US + (walk + again + turn) / 1e3
+    return float(_CALL_US + (walk + again + turn) / 1e3)
 
 
 def _cheapest(
@@ -125,7 +125,7 @@ def _distances(
     """Distances that FAISS computes for one query, on average."""
     if not hasattr(stored.index, "hnsw"):
         # What it would read if all lists were of one length.
-        return len(vectors) * min(effort.at(k), stored.index.nlist) / stored.index.nlist
+        return float(len(vectors) * min(effort.at(k), stored.index.nlist) / stored.index.nlist)
     # FAISS counts for the whole process; a build measures alone.
     counted = faiss.cvar.hnsw_stats
     counted.reset()

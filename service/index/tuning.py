@@ -27,7 +27,7 @@ EXACT_ITEMS = 20_000
 RECALL_FLOOR = 0.95
 """An index that finds fewer of the true 10 neighbours is not used."""
 TRIAL_ITEMS = 100_000
-"""Candidates are compared on this many items of a larger catalogue; the chosen one is built on all."""
+"""Candidates are compared on this many items of a larger catalogue; the winner is built on all."""
 
 _USUAL = Plan("HNSW32,SQ8", 100)
 # A list of 10 is what people look at; in a list of 100, one in twenty missed is never noticed.

@@ -133,7 +133,7 @@ def _tools(record: ModelRecord, origin: Origin) -> dict[str, str]:
     try:
         return {name: version(name) for name in _TOOLS[origin]}
     except PackageNotFoundError as error:
-        hint = "Install it: pip install 'magpie[export]' and torch, or run: make torch"
+        hint = "Run: pip install torch 'magpie[export]'"
         if "onnx" in record.weights:
             hint += f"; or take the publisher's graph: magpie model pull {record.id} --onnx"
         raise ToolMissing(

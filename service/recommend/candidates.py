@@ -5,6 +5,8 @@ import numpy as np
 from service.index.retriever import Retriever
 from service.types import Mask, Rows, Scores, Vector
 
+_FEW = 64
+
 
 def retrieve(
     vector: Vector, retriever: Retriever, count: int, allowed: Mask | None, hidden: Rows
@@ -28,5 +30,13 @@ def retrieve(
     # A damaged vector must cost its own item, never the answer.
     keep = (found >= 0) & np.isfinite(similarity)
     if len(hidden):
-        keep &= ~np.isin(found, hidden)
+        keep &= ~_is_in(found, hidden)
     return found[keep][:count], similarity[keep][:count]
+
+
+def _is_in(rows: Rows, hidden: Rows) -> Mask:
+    # Sorting both, as NumPy does, costs ten times the comparison of a few.
+    if len(hidden) <= _FEW:
+        found: Mask = (rows[:, np.newaxis] == hidden).any(axis=1)
+        return found
+    return np.isin(rows, hidden)

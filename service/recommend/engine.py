@@ -7,7 +7,7 @@ import numpy as np
 
 from service.index.shelf import Shelf
 from service.recommend import candidates, diversity, explain, fallback, seeds
-from service.types import Mask, Query, Recommendation, Recommendations, Rows, Vector
+from service.types import Mask, Query, Recommendation, Recommendations, Rows, Scores, Vector
 
 # A diverse list is chosen among this many times k candidates (Qdrant's default of 1 leaves
 # nothing to choose from), and never among fewer than this many.
@@ -48,12 +48,10 @@ def recommend(
     if query.diversity and len(rows):
         picked = diversity.mmr(shelf.vectors(rows), scores, query.k, 1.0 - query.diversity)
         rows, scores = rows[picked], scores[picked]
-    items = tuple(
-        _explained(int(row), float(score), wish, shelf)
-        if query.explain
-        else Recommendation(int(row), float(score))
-        for row, score in zip(rows, scores, strict=True)
-    )
+    if query.explain:
+        items = _explained(rows, scores, wish, shelf)
+    else:
+        items = tuple(map(Recommendation, rows.tolist(), scores.tolist()))
     return Recommendations(
         items=items,
         source="search" if not len(known.liked) else "similar",
@@ -70,11 +68,16 @@ def _hidden_rows(query: Query, known: seeds.KnownSeeds, shelf: Shelf) -> Rows:
     )
 
 
-def _explained(row: int, score: float, wish: seeds.QueryVector, shelf: Shelf) -> Recommendation:
-    because = explain.shares(wish, shelf.vectors(np.array([row]))[0])
-    strongest = because[0].id if because else None
-    shared = explain.shared_attributes(shelf, row, strongest)
-    return Recommendation(row, score, because, shared)
+def _explained(
+    rows: Rows, scores: Scores, wish: seeds.QueryVector, shelf: Shelf
+) -> tuple[Recommendation, ...]:
+    shared = explain.SharedAttributes(shelf)
+    explained = []
+    for row, score, vector in zip(rows.tolist(), scores.tolist(), shelf.vectors(rows), strict=True):
+        because = explain.shares(wish, vector)
+        strongest = because[0].id if because else None
+        explained.append(Recommendation(row, score, because, shared.between(row, strongest)))
+    return tuple(explained)
 
 
 def _fall_back(

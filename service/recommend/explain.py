@@ -35,28 +35,48 @@ def shares(query: QueryVector, item: Vector) -> tuple[Share, ...]:
     return tuple(share for share in found if share.share >= _SMALLEST_SHARE)
 
 
-def shared_attributes(
-    shelf: Shelf, row: int, seed: ItemId | None
-) -> Mapping[str, tuple[Scalar, ...]]:
-    """Name the filterable attribute values that an item has in common with a seed item.
+class SharedAttributes:
+    """Finds what items have in common with the seeds of one query.
 
     Numbers are left out, as two equal prices say nothing about taste, and so are values that a
     large part of the catalogue has. What is filterable and common is asked of the version alone.
     """
-    seed_row = shelf.row(seed) if seed is not None else None
-    if seed_row is None:
-        return {}
-    ours, theirs = shelf.attributes(row), shelf.attributes(seed_row)
-    common = {
-        key: tuple(
-            value
-            for value in _values(ours[key])
-            if value in _values(theirs[key]) and value not in _commonplace(column, len(shelf))
-        )
-        for key, column in shelf.snapshot.table.columns.items()
-        if column.kind == "keyword" and key in ours and key in theirs
-    }
-    return {key: values for key, values in common.items() if values}
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._of_seeds: dict[ItemId, Mapping[str, list[str]]] = {}
+
+    def between(self, row: int, seed: ItemId | None) -> Mapping[str, tuple[Scalar, ...]]:
+        """Name the attribute values that an item shares with a seed; none with a text."""
+        telling = self._telling(seed) if seed is not None else {}
+        if not telling:
+            return {}
+        ours = self._shelf.attributes(row)
+        common = {
+            key: tuple(value for value in _values(ours.get(key)) if value in theirs)
+            for key, theirs in telling.items()
+        }
+        return {key: values for key, values in common.items() if values}
+
+    def _telling(self, seed: ItemId) -> Mapping[str, list[str]]:
+        found = self._of_seeds.get(seed)
+        if found is None:
+            found = self._of_seeds[seed] = self._look_up(seed)
+        return found
+
+    def _look_up(self, seed: ItemId) -> Mapping[str, list[str]]:
+        row = self._shelf.row(seed)
+        attributes = {} if row is None else self._shelf.attributes(row)
+        telling = {
+            key: [
+                value
+                for value in _values(attributes.get(key))
+                if value not in _commonplace(column, len(self._shelf))
+            ]
+            for key, column in self._shelf.snapshot.table.columns.items()
+            if column.kind == "keyword"
+        }
+        return {key: values for key, values in telling.items() if values}
 
 
 def _values(value: AttributeValue) -> list[str]:

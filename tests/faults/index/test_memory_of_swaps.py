@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from service.index.layout import building, catalogue_folder
-from service.index.publish import publish
+from service.index.publish import publish, rollback
 from service.index.snapshot import Provenance, write_snapshot
 from service.index.tuning import build_faiss
 from service.types import Item, ItemId, ModelIdentity
@@ -117,16 +117,17 @@ def write(indexes: Path, items: int, minute: int) -> str:
 def test_swaps_under_search_mix_nothing_and_take_two_indexes_of_memory_at_most(
     tmp_path: Path, everything: bool, counts: Count
 ) -> None:
-    items, swaps = (100_000, 100) if everything else (10_000, 6)
+    items, swaps = (100_000, 100) if everything else (3_000, 6)
     indexes = tmp_path / "indexes"
     versions = [write(indexes, items, 1), write(indexes, items + 1, 2)]
     folder = indexes / "pins" / versions[1]
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     # Random vectors have other neighbours each time; that is not what is under test.
-    publish(indexes, "pins", versions[0], now=NOW)
+    for version in reversed(versions):
+        publish(indexes, "pins", version, now=NOW, force=True)
     with working(indexes) as (worker, before):
         for turn in range(1, swaps + 1):
-            publish(indexes, "pins", versions[turn % 2], now=NOW, force=True)
+            rollback(indexes, "pins", versions[turn % 2], now=NOW)
             assert worker.hears() == {"phase": versions[turn % 2]}
         seen = worker.ends()
     assert seen["swaps"] == swaps
