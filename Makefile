@@ -49,7 +49,8 @@ lock: ## resolve requirements/*.txt again, with hashes, for every platform (need
 	    --overrides requirements/overrides.txt --extra export --extra parquet \
 	    pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
-	    --overrides requirements/overrides.txt --all-extras \
+	    --overrides requirements/overrides.txt --extra export --extra parquet --extra fsspec \
+	    --extra sql --extra inspect --extra load --extra test \
 	    pyproject.toml -o requirements/test.txt
 
 clean: ## remove what was installed, exported and built

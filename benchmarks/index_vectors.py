@@ -86,5 +86,6 @@ def _unit(vectors: Vectors) -> Vectors:
 
 
 def _zipf(count: int, fall: float) -> NDArray[np.float64]:
-    share = 1 / np.arange(1, count + 1, dtype=np.float64) ** fall
-    return np.divide(share, share.sum())
+    share: NDArray[np.float64] = 1 / np.arange(1, count + 1, dtype=np.float64) ** fall
+    share /= share.sum()
+    return share

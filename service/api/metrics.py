@@ -22,6 +22,11 @@ class Metrics:
         self.inflight = Gauge(
             "rec_inflight", "Requests being answered now.", registry=self.registry
         )
+        self.fresh_items = Gauge(
+            "rec_fresh_items",
+            "Items that changed since the index was built; a rebuild takes them in.",
+            registry=self.registry,
+        )
         self.queue_depth = Gauge(
             "rec_queue_depth", "Calls running or waiting for compute.", registry=self.registry
         )

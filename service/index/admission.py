@@ -10,6 +10,7 @@ from service.index.canary import examine, look
 from service.index.figures import Parity
 from service.index.gates import Gate, Limits, Measured, judge
 from service.index.manifest import Manifest
+from service.index.snapshot import Snapshot, open_snapshot
 from service.index.verification import fingerprint, verify_folder
 
 _log = logging.getLogger(__name__)
@@ -92,19 +93,22 @@ def examine_again(folder: Path) -> journal.Examined:
     return admit(folder).examined
 
 
-def ensure_examined(folder: Path, manifest: Manifest) -> None:
-    """Let the canary open a version first if the journal does not say that it has done so.
+def open_admitted(folder: Path) -> Snapshot:
+    """Open a version for serving: hashed always, by a child process first if never published.
 
-    For a service, which hashes what it opens: normally one look into the journal. It costs a
-    second where somebody moved the pointer by hand or copied a version without its journal.
+    The journal of the catalogue says what a child has opened, by the seal of its manifest, so a
+    published version costs a look into the journal. It costs a child, about a second, where
+    somebody moved the pointer by hand or copied a version without its journal.
 
     Raises:
-        CorruptArtifact: the version cannot be opened.
+        CorruptArtifact: a file is not the one that was built, or the version cannot be opened.
     """
+    manifest = verify_folder(folder)
     seen = journal.examined(journal.read(folder.parent), folder.name)
     if seen is None or seen.seal != manifest.seal:
         _log.info("%s was not published here: a child process opens it first", folder.name)
         examine(folder)
+    return open_snapshot(folder, verify=False)
 
 
 def _whole(served: Path | None) -> tuple[Manifest | None, str]:

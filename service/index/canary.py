@@ -132,20 +132,21 @@ def _main(arguments: list[str]) -> int:
 
 def _give_up_rights(memory: int, seconds: int) -> None:
     """Limit this process; `memory` comes on top of what the imports have taken."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    ceiling = memory + pages * resource.getpagesize()
-    for limit, value in (
-        (resource.RLIMIT_AS, ceiling),
-        (resource.RLIMIT_CPU, seconds),
+    limits = {
+        resource.RLIMIT_CPU: seconds,
         # Nothing can be written to a file; the answer goes into a pipe.
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+    }
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        limits[resource.RLIMIT_AS] = memory + pages * resource.getpagesize()
+        # Root keeps its rights in a new network; others need a new user namespace with it. Where
+        # the kernel or a container forbids both, the network stays: there is no secret to send.
+        flags = _CLONE_NEWNET if os.geteuid() == 0 else _CLONE_NEWNET | _CLONE_NEWUSER
+        ctypes.CDLL(None, use_errno=True).unshare(flags)
+    for limit, value in limits.items():
         resource.setrlimit(limit, (value, value))
-    # Root keeps its rights in a new network; others need a new user namespace with it. Where the
-    # kernel or a container forbids both, the network stays: there is no secret to send.
-    flags = _CLONE_NEWNET if os.geteuid() == 0 else _CLONE_NEWNET | _CLONE_NEWUSER
-    ctypes.CDLL(None, use_errno=True).unshare(flags)
 
 
 def _environment() -> dict[str, str]:

@@ -194,8 +194,9 @@ def _known_vector(item: Item, shelf: Shelf) -> Vector | None:
 
 def _check_names(names: Iterable[str], shelf: Shelf) -> None:
     """Refuse what the next build could not write: more attributes than a table may have."""
-    known = set(shelf.columns)
-    if len(known.union(names)) > max(MAX_COLUMNS, len(known)):
+    new = set(names).difference(shelf.snapshot.table.columns)
+    # Only a name that the version does not have is worth a look at every fresh item.
+    if new and len(new.union(shelf.columns)) > MAX_COLUMNS:
         raise InvalidItem(
             f"A catalogue may have {MAX_COLUMNS} different attributes.",
             "Put what varies into the values, for example as a list of tags.",

@@ -26,7 +26,8 @@ VERSION_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z-[0-9
 
 _PUBLISH_LOCK = ".publish.lock"
 _BUILD_LOCK = ".build.lock"
-_UNFINISHED_REJECTS = ".REJECTS.jsonl.*.tmp"
+# What only a build writes, and may leave half-written.
+_UNFINISHED = (".REJECTS.jsonl.*.tmp", "reports/.*.json.*.tmp")
 
 
 def catalogue_folder(indexes: Path, catalogue: str) -> Path:
@@ -76,8 +77,9 @@ def building(folder: Path) -> Iterator[None]:
     """
     with _only_one(folder / _BUILD_LOCK, f"another build of {folder.name} is under way."):
         remove_staging(folder)
-        for unfinished in folder.glob(_UNFINISHED_REJECTS):
-            unfinished.unlink(missing_ok=True)
+        for pattern in _UNFINISHED:
+            for unfinished in folder.glob(pattern):
+                unfinished.unlink(missing_ok=True)
         yield
 
 

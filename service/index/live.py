@@ -17,6 +17,7 @@ from service.errors import (
     ModelMismatch,
     TooManyChanges,
 )
+from service.index.admission import open_admitted
 from service.index.availability import Clock
 from service.index.change_log import ChangeLog, Reading
 from service.index.changes import Change, Put, numbered
@@ -25,7 +26,7 @@ from service.index.layout import CURRENT, catalogue_folder, version_folder
 from service.index.manifest import Manifest
 from service.index.publish import current_version
 from service.index.shelf import Shelf
-from service.index.snapshot import Snapshot, open_snapshot
+from service.index.snapshot import Snapshot
 from service.types import ModelIdentity
 
 _log = logging.getLogger(__name__)
@@ -241,7 +242,7 @@ class Live:
         return replaced
 
     def _load(self, version: str, encoder: Encoder | None) -> tuple[Serving, ChangeLog]:
-        snapshot = open_snapshot(version_folder(self._indexes, self._catalogue, version))
+        snapshot = open_admitted(version_folder(self._indexes, self._catalogue, version))
         encoder = self._encoder_for(snapshot.manifest, encoder)
         log = self._new_log()
         changes = log.read_new().changes

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from service.catalogue.columns import Column
 from service.catalogue.filters import filter_columns
 from service.index.availability import Availability, is_shown
-from service.index.exact_index import ExactIndex
+from service.index.exact_index import best_rows
+from service.index.faiss_index import exact_scores
 from service.index.fresh import AFTER_ALL, FreshItems
 from service.index.fresh_columns import WidenedColumns
-from service.index.retriever import Neighbours, check_search
+from service.index.retriever import Neighbours, check_search, padded
 from service.index.snapshot import Snapshot
 from service.types import AttributeValue, Filter, Item, ItemId, Mask, Rows, Vectors
 
@@ -218,12 +219,16 @@ class Shelf:
     def _search_fresh(self, queries: Vectors, k: int, allowed: Mask | None) -> Neighbours:
         count = self._frozen_size
         blocked = self.blocked[int(self.blocked.searchsorted(count)) :] - count
-        mask = allowed
-        if len(blocked):
-            mask = np.ones(len(self.fresh.items), np.bool_) if allowed is None else allowed.copy()
-            mask[blocked] = False
-        slots, scores = ExactIndex(self.fresh.vectors).search(queries, k, mask)
-        return np.where(slots >= 0, slots + count, -1), scores
+        mask = np.ones(len(self.fresh.items), np.bool_) if allowed is None else allowed.copy()
+        mask[blocked] = False
+        slots = np.flatnonzero(mask)
+        rows, scores = padded(len(queries), k)
+        for line, query in enumerate(queries):
+            similarity = exact_scores(self.fresh.vectors, slots, query)
+            best, best_scores = best_rows(slots + count, similarity, k)
+            rows[line, : len(best)] = best
+            scores[line, : len(best)] = best_scores
+        return rows, scores
 
     def _newest_first(self) -> Rows:
         count = self._frozen_size

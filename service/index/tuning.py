@@ -99,10 +99,14 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """The index that was chosen, and everything it was chosen from, the cheapest first."""
+    """The index that was chosen, and everything it was chosen from, the cheapest first.
+
+    `chosen` is the trial that won; None where none passed and a flat index was built instead.
+    """
 
     built: BuiltIndex
     frontier: tuple[Trial, ...]
+    chosen: Trial | None
     trial_items: int
 
 
@@ -182,14 +186,15 @@ def tune(
         plan = Plan(trial.factory, trial.ef_construction)
         built = made[plan] or _build_on_all(vectors, plan, wish, seed, threads, rescored, progress)
         if _passes(built.recall, wish):
-            return Tuned(built, tuple(trials), len(sample))
+            return Tuned(built, tuple(trials), trial, len(sample))
     if wish.memory_budget_bytes is not None:
         raise InvalidSettings(
             f"No index of {len(vectors):,} items with recall {wish.recall} fits "
             f"{wish.memory_budget_bytes / 1e6:.0f} MB.",
             "Allow more memory, or ask for less recall.",
         )
-    return Tuned(_flat(vectors, RecallQueries.sample(vectors, seed)), tuple(trials), len(sample))
+    flat = _flat(vectors, RecallQueries.sample(vectors, seed))
+    return Tuned(flat, tuple(trials), None, len(sample))
 
 
 def candidates(vectors: Vectors, *, rescored: bool, seed: int) -> list[Plan]:

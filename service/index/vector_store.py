@@ -124,21 +124,34 @@ class VectorStore:
             self._segments.append(Segment.write(self.folder, self._next(), keys, vectors))
 
     def refresh(self) -> None:
-        """Make everything that was appended findable."""
-        self._lookup = _Lookup.of(self._segments)
+        """Make everything that was appended findable.
+
+        Raises:
+            IndexFailure: the disk refuses.
+        """
+        with _disk_failures(self.folder):
+            self._lookup = _Lookup.of(self._segments)
 
     def gather(self, positions: Rows) -> Vectors:
         """Read vectors; positions as `find` gave them, none of them -1.
 
         Returns:
             float32 (len(positions), dim).
+
+        Raises:
+            IndexFailure: a segment is gone, or a position is -1.
         """
+        if positions.size and positions.min() < 0:
+            raise IndexFailure(
+                f"the vector store {self.folder.name} lacks a vector it should have."
+            )
         vectors = np.empty((len(positions), self.dim), dtype=np.float32)
         owners = self._lookup.starts.searchsorted(positions, side="right") - 1
         for owner in np.unique(owners):
             lines = np.flatnonzero(owners == owner)
             rows = positions[lines] - self._lookup.starts[owner]
-            vectors[lines] = self._segments[int(owner)].vectors(rows)
+            with _disk_failures(self.folder):
+                vectors[lines] = self._segments[int(owner)].vectors(rows)
         return vectors
 
     def compact(self) -> None:

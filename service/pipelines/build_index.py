@@ -6,13 +6,15 @@ go through the store, and what stays in memory is some 100 bytes an item and the
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from service.catalogue.column_map import ColumnMap
 from service.catalogue.reader import Source, as_source
 from service.encoders.encoder import Encoder
+from service.errors import IndexFailure
 from service.index import layout
 from service.index.manifest import Manifest, read_manifest
 from service.index.snapshot import adopt_snapshot
@@ -99,6 +101,7 @@ def build(
     else:
         model = VectorOrigin.of_export(models, model_id, threads, force=force)
     with (
+        _disk_failures_told(name),
         layout.building(folder),
         tempfile.TemporaryDirectory(prefix=_WORK_PREFIX, dir=folder) as work,
     ):
@@ -127,11 +130,24 @@ def build(
                 created_at=now,
             )
             report_items(len(vectors))
-    report = _report(
-        read_manifest(folder / version), built, folder / REJECTS, stages, embedded, store_bytes
-    )
-    report.write(folder)
+        report = _report(
+            read_manifest(folder / version), built, folder / REJECTS, stages, embedded, store_bytes
+        )
+        # While the lock is held: others sweep up unfinished reports.
+        report.write(folder)
     return report
+
+
+@contextmanager
+def _disk_failures_told(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise IndexFailure(
+            f"the build of {name} could not write: {error.strerror or error}.",
+            "See whether the disk is full or read-only, and build again: texts that were encoded "
+            "are not encoded anew.",
+        ) from error
 
 
 def _report(

@@ -173,7 +173,7 @@ def _chain(
         notes.append(f"Not compared with the reference in torch: {missing}.")
     else:
         yield REFERENCE, _Reference(record, _model_folder(export) / UPSTREAM, manifest)
-    if manifest.precision != "float32":
+    if manifest.derived_from is not None:
         yield "float32", OnnxEncoder.open(_float32_twin(export, manifest))
     yield manifest.precision, OnnxEncoder.open(export)
 

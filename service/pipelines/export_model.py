@@ -15,6 +15,7 @@ from service.encoders.exports import (
     Identity,
     Origin,
     Parity,
+    Precision,
     export_digest,
     export_folder,
     exports_folder,
@@ -32,6 +33,7 @@ from service.errors import (
 )
 from service.pipelines.check_parity import check_parity, check_unaided
 from service.pipelines.golden_vectors import GOLDEN, GoldenVectors, compare_golden
+from service.pipelines.half_storage import FILE_LIMIT_BYTES
 from service.pipelines.model_intake import SHIPPED_GRAPH
 from service.pipelines.model_lock import UPSTREAM
 from service.pipelines.publisher_graph import adopt
@@ -58,6 +60,7 @@ def export(
     now: datetime,
     min_cosine: float = MIN_COSINE,
     dim: int | None = None,
+    limit_bytes: int = FILE_LIMIT_BYTES,
 ) -> Path:
     """Export a model and make the result current; the same export is not made twice.
 
@@ -70,6 +73,7 @@ def export(
         now: the time that goes into the manifest, with a time zone.
         min_cosine: what every parity text must reach against the reference.
         dim: how many numbers of a vector to keep, one of the record's `dims`; None keeps all.
+        limit_bytes: what one file may hold; weights that are larger are stored in 16 bits.
 
     Returns:
         The export's folder, `models/<id>/exports/<digest>`.
@@ -100,9 +104,9 @@ def export(
         remove_staging(exports)
         with TemporaryDirectory(prefix=".staging-", dir=exports) as name:
             work = Path(name)
-            opset = _write(upstream, record, work, origin)
+            opset, precision = _write(upstream, record, work, origin, limit_bytes)
             manifest = _manifest(record, work, upstream_digest, tools, now).model_copy(
-                update={"opset": opset, "origin": origin}
+                update={"opset": opset, "origin": origin, "precision": precision}
             )
             manifest.write(work)
             parity = _prove(OnnxEncoder.open(work), upstream, record, models, min_cosine)
@@ -141,14 +145,16 @@ def _tools(record: ModelRecord, origin: Origin) -> dict[str, str]:
         ) from None
 
 
-def _write(upstream: Path, record: ModelRecord, work: Path, origin: Origin) -> int:
-    """Write graph and tokenizer; returns the graph's opset."""
+def _write(
+    upstream: Path, record: ModelRecord, work: Path, origin: Origin, limit_bytes: int
+) -> tuple[int, Precision]:
+    """Write graph and tokenizer; returns the graph's opset and what its weights are stored in."""
     if origin == "publisher":
-        return adopt(upstream, record, work)
+        return adopt(upstream, record, work), "float32"
     with quiet_libraries():
-        write_graph(upstream, record, work / GRAPH)
+        precision = write_graph(upstream, record, work / GRAPH, limit_bytes=limit_bytes)
     write_tokenizer(upstream, work / TOKENIZER)
-    return OPSET
+    return OPSET, precision
 
 
 def _prove(
@@ -181,9 +187,9 @@ def _same_export(
         manifest.verify(folder)
     except (ModelNotFound, CorruptArtifact):
         return None
-    made_from = (manifest.upstream_digest, manifest.tools, manifest.precision)
+    made_from = (manifest.upstream_digest, manifest.tools, manifest.derived_from)
     is_ours = manifest.origin == "publisher" or manifest.opset == OPSET
-    if made_from != (upstream_digest, tools, "float32") or not is_ours:
+    if made_from != (upstream_digest, tools, None) or not is_ours:
         return None
     is_same = all(getattr(manifest, name) == getattr(record, name) for name in _FROM_RECORD)
     return folder if is_same else None

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service.encoders.exports import Precision
 from service.encoders.registry import ModelRecord, Pooling
+from service.pipelines.half_storage import FILE_LIMIT_BYTES, choose_storage, store_in_half
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +23,9 @@ _EXAMPLE_SHAPE = (2, 9)
 _EXAMPLE_PADDING = 4
 
 
-def write_graph(upstream: Path, record: ModelRecord, path: Path) -> None:
+def write_graph(
+    upstream: Path, record: ModelRecord, path: Path, *, limit_bytes: int = FILE_LIMIT_BYTES
+) -> Precision:
     """Export a model as one ONNX file with dynamic batch and sequence.
 
     Inputs `input_ids`, `attention_mask` and, where the model has segments, `token_type_ids`:
@@ -35,6 +39,12 @@ def write_graph(upstream: Path, record: ModelRecord, path: Path) -> None:
     The tracing exporter is chosen on purpose: with torch 2.13 the newer one takes five times as
     long, writes our paths into the graph and gave it a name twice, so that onnxruntime refused
     it. Eager attention is what onnxruntime recognises and fuses best.
+
+    Returns:
+        What the weights are stored in: float32 where `limit_bytes` allows it.
+
+    Raises:
+        ModelRejected: the weights do not fit into one file.
     """
     import torch
     from transformers import AutoModel
@@ -47,6 +57,10 @@ def write_graph(upstream: Path, record: ModelRecord, path: Path) -> None:
         attn_implementation="eager",
         dtype=torch.float32,
     )
+    parameters = sum(each.numel() for each in backbone.parameters())
+    precision = choose_storage(record.id, parameters, limit_bytes)
+    if precision == "float16":
+        store_in_half(backbone)
     # Keys and values are kept for the next token, and there is none.
     backbone.config.use_cache = False
     names = ["input_ids", "attention_mask"]
@@ -62,8 +76,11 @@ def write_graph(upstream: Path, record: ModelRecord, path: Path) -> None:
             output_names=["embedding"],
             dynamic_axes={**axes, "embedding": {0: "batch"}},
             opset_version=OPSET,
+            # Folding would turn weights of 16 bits into constants of 32.
+            do_constant_folding=precision == "float32",
             dynamo=False,
         )
+    return precision
 
 
 def _example(names: list[str]) -> "Iterator[torch.Tensor]":

@@ -60,6 +60,12 @@ async def info(services: ServicesDep) -> dict[str, object]:
             "stand_in": manifest.stand_in,
             "note": "stand-in, not a Chinese model" if manifest.stand_in else "",
         },
+        "changes": {
+            "sequence": serving.shelf.fresh.sequence,
+            "fresh": len(serving.shelf.fresh.items),
+            "fresh_max": services.settings.fresh_items_max,
+            "writable": services.settings.writable,
+        },
         "attributes": {
             key: {"kind": column.kind, "values": column.values, "top": column.top}
             for key, column in snapshot.table.columns.items()
@@ -72,6 +78,7 @@ async def info(services: ServicesDep) -> dict[str, object]:
 @router.get("/metrics", summary="Prometheus metrics")
 async def metrics(services: ServicesDep) -> Response:
     """The text exposition format."""
+    services.metrics.fresh_items.set(len(services.live.current.shelf.fresh.items))
     redis = services.cache.redis
     if redis is not None:
         services.metrics.breaker.labels("redis").set(_BREAKER_LEVEL[redis.breaker_state])

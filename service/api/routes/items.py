@@ -84,7 +84,9 @@ async def put_items(request: Request, services: ServicesDep) -> Response:
             f"A request may put {ITEMS_MAX} items; send several.",
         )
     serving = services.live.current
-    edits = edit_items([(each.id, each.attributes) for each in wanted], serving.shelf)
+    given = [(each.id, each.attributes) for each in wanted]
+    # A thousand of them are too much work for the thread that all requests share.
+    edits = await services.commits.run(lambda: edit_items(given, serving.shelf))
     return await _commit(await _changes(edits, serving, services), request, services)
 
 

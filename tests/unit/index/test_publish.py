@@ -13,9 +13,8 @@ from service.errors import (
     VersionNotFound,
 )
 from service.index import journal
-from service.index.admission import ensure_examined
+from service.index.admission import open_admitted
 from service.index.gates import Gate
-from service.index.manifest import read_manifest
 from service.index.publish import (
     Switch,
     current_version,
@@ -317,6 +316,5 @@ def test_service_lets_a_child_open_only_what_nobody_has_published(
     publish(indexes, "pins", published, now=now)
     monkeypatch.setattr("service.index.admission.examine", opened.append)
     for version in (published, copied):
-        folder = indexes / "pins" / version
-        ensure_examined(folder, read_manifest(folder))
+        assert open_admitted(indexes / "pins" / version).version == version
     assert opened == [indexes / "pins" / copied]

@@ -4,10 +4,12 @@ import faiss
 import numpy as np
 import pytest
 
+from service.errors import InvalidSettings
 from service.index.faiss_index import FaissIndex
+from service.index.index_builder import Plan
 from service.index.manifest import EfSearch
 from service.index.recall_queries import RecallQueries
-from service.index.tuning import build_faiss
+from service.index.tuning import Wish, build_faiss, candidates, tune
 from service.types import Vectors
 
 MakeVectors = Callable[..., Vectors]
@@ -64,3 +66,67 @@ def test_progress_ends_at_the_whole_catalogue(make_vectors: MakeVectors) -> None
     seen: list[int] = []
     build_faiss(make_vectors(9000, 4), seed=1, exact_items=0, progress=seen.append)
     assert seen == [8192, 9000]
+
+
+PLANS = (Plan("Flat"), Plan("HNSW16,SQ8", 60), Plan("PCA16,HNSW8,SQ8", 60), Plan("IVF32,SQ8"))
+
+
+def test_cheapest_index_that_passes_is_chosen(make_vectors: MakeVectors) -> None:
+    tuned = tune(make_vectors(4000, 24, clusters=200), Wish(0.9), seed=1, plans=PLANS)
+    assert tuned.chosen is not None
+    assert tuned.chosen.cost_us == min(t.cost_us for t in tuned.frontier if t.passes)
+    assert min(tuned.built.recall.at_10, tuned.built.recall.at_100) >= 0.9
+    assert {trial.factory for trial in tuned.frontier} == {plan.factory for plan in PLANS}
+
+
+def test_choice_does_not_depend_on_the_clock(make_vectors: MakeVectors) -> None:
+    vectors = make_vectors(2000, 16, clusters=100)
+    runs = [
+        tune(vectors, Wish(0.95), seed=3, plans=PLANS[:3], clock=iter(clock).__next__)
+        for clock in (np.arange(100.0), np.arange(0, -100.0, -1))
+    ]
+    first, second = ([(t.factory, t.ef_search, t.cost_us) for t in run.frontier] for run in runs)
+    assert first == second
+    assert runs[0].built.factory == runs[1].built.factory
+    as_bytes = [faiss.serialize_index(run.built.index).tobytes() for run in runs]
+    assert as_bytes[0] == as_bytes[1]
+
+
+def test_winner_of_the_trial_is_built_on_every_item(make_vectors: MakeVectors) -> None:
+    vectors = make_vectors(3000, 16, clusters=100)
+    tuned = tune(vectors, Wish(0.9), seed=1, plans=PLANS[1:2], trial_items=1000)
+    assert (tuned.trial_items, tuned.built.index.ntotal) == (1000, 3000)
+    assert tuned.built.recall.at_10 >= 0.9
+
+
+def test_index_alone_answers_where_the_vectors_do_not_fit(make_vectors: MakeVectors) -> None:
+    vectors = make_vectors(4000, 96, clusters=200)
+    budget = vectors.nbytes - 1
+    tuned = tune(vectors, Wish(0.9, budget), seed=1, plans=(Plan("HNSW16,SQ8", 60),))
+    assert tuned.built.ef_search is not None
+    assert not tuned.built.ef_search.rescored
+    assert tuned.built.recall.at_10 >= 0.9
+    unread = np.full_like(vectors, np.nan)
+    rows, scores = FaissIndex(tuned.built.stored, unread, tuned.built.ef_search).search(
+        vectors[:5], 10
+    )
+    assert np.isfinite(scores).all()
+    assert (rows >= 0).all()
+
+
+def test_memory_that_no_index_fits_is_refused(make_vectors: MakeVectors) -> None:
+    with pytest.raises(InvalidSettings, match="fits 0 MB"):
+        tune(make_vectors(1000, 16), Wish(0.9, 1000), seed=1, plans=PLANS[:2])
+
+
+def test_impossible_recall_is_refused() -> None:
+    with pytest.raises(InvalidSettings, match="Use 0.5 to 0.999"):
+        Wish(1.0)
+
+
+def test_candidates_fit_the_vectors(make_vectors: MakeVectors) -> None:
+    plans = candidates(make_vectors(5000, 64, clusters=5), rescored=True, seed=1)
+    assert len(plans) == len(set(plans)) >= 7
+    assert all((plan.axes or 1) < 64 for plan in plans)
+    without = candidates(make_vectors(5000, 64), rescored=False, seed=1)
+    assert all(plan.axes is None for plan in without)

@@ -1,3 +1,4 @@
+import resource
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from service.catalogue.sources import Source, local_source
 from service.catalogue.text import TextTemplate
 from service.errors import (
     EncodingFailed,
+    IndexFailure,
     InvalidCatalogue,
     InvalidInput,
     ModelNotFound,
@@ -360,6 +362,19 @@ def test_report_is_written_beside_the_version(workplace: Workplace, films: Path)
     assert written["size_bytes"]["vectors.npy"] == 128 + 60 * 32 * 4
     assert written["store_bytes"] > 60 * 32 * 4
     assert str(workplace.folder) not in path.read_text()
+
+
+def test_full_disk_is_told_and_costs_no_vector(workplace: Workplace, films: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The table has 6 kB, a segment of 10 texts 1.6 kB, the vectors 7.8 kB.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (7000, before[1]))
+    try:
+        with pytest.raises(IndexFailure, match="could not write: File too large") as caught:
+            workplace.build(films, batch_texts=10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "build again" in caught.value.hint
+    assert workplace.build(films).embedded == Embedded(distinct=60, encoded=0, reused=60)
 
 
 def test_live_changes_go_into_the_next_version(workplace: Workplace, films: Path) -> None:

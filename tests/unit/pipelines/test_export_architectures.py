@@ -5,6 +5,7 @@ which lie beside the project, and random weights.
 """
 
 import json
+import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,9 +30,10 @@ from tokenizers import (
 from service.encoders.exports import ExportManifest
 from service.encoders.onnx_encoder import OnnxEncoder
 from service.encoders.registry import ModelRecord, Pooling
-from service.errors import InvalidSettings
+from service.errors import InvalidSettings, ModelRejected
 from service.pipelines.check_parity import open_reference
 from service.pipelines.export_model import MIN_COSINE, export
+from service.pipelines.half_storage import FILE_LIMIT_BYTES, choose_storage
 from service.pipelines.parity_texts import PARITY_TEXTS
 from service.pipelines.pull_model import pull
 from service.pipelines.sentence_graph import quiet_libraries
@@ -287,6 +289,26 @@ def test_a_length_that_the_publisher_does_not_offer_is_refused(
 ) -> None:
     with pytest.raises(InvalidSettings, match="16, 32, 64"):
         export(qwen3, tmp_path / "models", now=NOW, dim=dim)
+
+
+def test_a_model_too_large_for_32_bits_is_stored_in_16_and_still_agrees(
+    qwen3: ModelRecord, tmp_path: Path
+) -> None:
+    whole = export(qwen3, tmp_path / "models", now=NOW)
+    size = (whole / "model.onnx").stat().st_size
+    shutil.rmtree(whole.parent)
+    folder = export(qwen3, tmp_path / "models", now=NOW, limit_bytes=int(0.7 * size))
+    manifest = ExportManifest.read(folder)
+    assert manifest.precision == "float16"
+    assert manifest.parity.min_cosine >= MIN_COSINE
+    assert (folder / "model.onnx").stat().st_size < 0.7 * size
+
+
+def test_what_fits_into_no_file_is_refused_with_its_size() -> None:
+    assert choose_storage("small", 33_360_000, FILE_LIMIT_BYTES) == "float32"
+    assert choose_storage("medium", 595_776_512, FILE_LIMIT_BYTES) == "float16"
+    with pytest.raises(ModelRejected, match=r"large: its weights are 8\.0 GB in 16 bits"):
+        choose_storage("large", 4_021_774_336, FILE_LIMIT_BYTES)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,133 @@
+"""Recall against exact search, and processor time of single searches, asked in turn."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.index_rivals import Ask
+from service.types import Vectors
+
+EFFORTS = (
+    10,
+    12,
+    14,
+    16,
+    20,
+    24,
+    28,
+    32,
+    40,
+    48,
+    56,
+    64,
+    80,
+    96,
+    112,
+    128,
+    160,
+    192,
+    256,
+    384,
+    512,
+)
+
+
+@dataclass
+class Contender:
+    """An index set to one effort, its recall, and what its searches took.
+
+    `seconds` holds one array a round: processor seconds of each search.
+    """
+
+    name: str
+    aim: float
+    effort: int
+    recall: float
+    ask: Ask
+    set_up: Callable[[], None]
+    seconds: list[NDArray[np.float64]] = field(default_factory=list)
+
+    @property
+    def per_second(self) -> float:
+        """Searches a second: one over the median of the rounds' means."""
+        return float(1 / np.median([each.mean() for each in self.seconds]))
+
+    def quantile_us(self, share: float) -> float:
+        """Microseconds that a share of all searches stays below, median of the rounds."""
+        return float(np.median([np.quantile(each, share) for each in self.seconds]) * 1e6)
+
+
+def true_rows(vectors: Vectors, queries: Vectors, k: int) -> NDArray[np.int64]:
+    """The k true neighbours of each query, a block of vectors at a time; int64 (q, k)."""
+    best = np.full((len(queries), k), -np.inf, np.float32)
+    rows = np.full((len(queries), k), -1, np.int64)
+    for start in range(0, len(vectors), 50_000):
+        scores = queries @ vectors[start : start + 50_000].T
+        top = np.argpartition(scores, -k, axis=1)[:, -k:]
+        both = np.concatenate([best, np.take_along_axis(scores, top, axis=1)], axis=1)
+        named = np.concatenate([rows, top + start], axis=1)
+        keep = np.argpartition(both, -k, axis=1)[:, -k:]
+        best, rows = np.take_along_axis(both, keep, 1), np.take_along_axis(named, keep, 1)
+    return rows
+
+
+def recall_of(ask: Ask, queries: Vectors, truth: NDArray[np.int64]) -> float:
+    """Share of the true neighbours that are found, one query at a time."""
+    k = truth.shape[1]
+    hits = sum(
+        len(np.intersect1d(ask(query, k), true)) for query, true in zip(queries, truth, strict=True)
+    )
+    return hits / truth.size
+
+
+def smallest_effort(
+    ask: Ask,
+    set_effort: Callable[[int], None],
+    queries: Vectors,
+    truth: NDArray[np.int64],
+    aims: Sequence[float],
+) -> list[tuple[float, int, float]]:
+    """For each aim the first effort of the ladder that reaches it: aim, effort, recall."""
+    reached = []
+    waiting = sorted(aims)
+    for effort in EFFORTS:
+        set_effort(effort)
+        recall = recall_of(ask, queries, truth)
+        while waiting and recall >= waiting[0]:
+            reached.append((waiting.pop(0), effort, recall))
+        if not waiting:
+            break
+    return reached
+
+
+def time_in_turn(
+    contenders: Sequence[Contender], queries: Vectors, k: int, rounds: int, each: int
+) -> None:
+    """Ask every contender for the same queries, round by round, so that noise falls on all."""
+    for number in range(rounds):
+        chosen = queries[[(number * each + i) % len(queries) for i in range(each)]]
+        for contender in contenders:
+            contender.set_up()
+            # What another engine pushed out of the cache is no fault of this one.
+            for query in chosen[:20]:
+                contender.ask(query, k)
+            contender.seconds.append(single_searches(_one(contender, k), chosen))
+
+
+def single_searches(
+    search: Callable[[NDArray[np.float32]], object], queries: Vectors
+) -> NDArray[np.float64]:
+    """Processor seconds of each search."""
+    spent = np.empty(len(queries))
+    for i, query in enumerate(queries):
+        started = time.thread_time_ns()
+        search(query)
+        spent[i] = (time.thread_time_ns() - started) / 1e9
+    return spent
+
+
+def _one(contender: Contender, k: int) -> Callable[[NDArray[np.float32]], object]:
+    return lambda query: contender.ask(query, k)
