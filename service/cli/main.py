@@ -10,7 +10,7 @@ from service.cli.build import build
 from service.cli.catalogue import catalogue
 from service.cli.check import doctor
 from service.cli.console import failures_told, out
-from service.cli.index import index
+from service.cli.index_look import index
 from service.cli.model_quality import model
 from service.cli.model_swap import swap
 from service.cli.model_trust import trust

@@ -56,8 +56,9 @@ def prunable(indexes: Path, catalogue: str, keep: int) -> list[Freed]:
 def prune(indexes: Path, catalogue: str, keep: int) -> list[Freed]:
     """Delete old versions; see `prunable` for what stays.
 
-    Stored vectors that only the deleted versions had go too. A version disappears in one step. Interrupted, the next build or publication frees the rest. A
-    process that still answers from a deleted version keeps its files until it lets go.
+    A version disappears in one step. Interrupted, the next build or publication frees the rest. A
+    process that still answers from a deleted version keeps its files until it lets go. Stored
+    vectors that only deleted versions had go too.
 
     Raises:
         InvalidInput, VersionNotFound: see `prunable`.

@@ -1,7 +1,6 @@
 """Two versions of a catalogue side by side: which items changed, and what people see change."""
 
 from array import array
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -61,7 +60,7 @@ class ItemChanges:
     removed: int = 0
     new_text: int = 0
     new_attributes: int = 0
-    keys: Counter[str] = field(default_factory=Counter)
+    keys: dict[str, int] = field(default_factory=dict)
     examples_added: list[ItemLine] = field(default_factory=list)
     examples_removed: list[ItemLine] = field(default_factory=list)
     examples_changed: list[ChangedItem] = field(default_factory=list)
@@ -201,7 +200,8 @@ def _note_change(changes: ItemChanges, old: Item, new: Item, show: int) -> None:
         for key in old.attributes.keys() | new.attributes.keys()
         if old.attributes.get(key) != new.attributes.get(key)
     )
-    changes.keys.update(keys)
+    for key in keys:
+        changes.keys[key] = changes.keys.get(key, 0) + 1
     if old.text != new.text:
         changes.new_text += 1
     else:

@@ -73,7 +73,7 @@ def lay_out(
         InvalidInput: fewer than 10 items, or no such attribute.
         InvalidSettings: scikit-learn is not installed.
     """
-    manifold = _import_manifold()
+    _import_sklearn()
     size, table = len(snapshot.table), snapshot.table
     if size < FEWEST_POINTS:
         raise InvalidInput(f"{size} items are too few for a map; it takes {FEWEST_POINTS}.")
@@ -91,26 +91,26 @@ def lay_out(
         manifest=snapshot.manifest,
         seed=seed,
         items=tuple(line_of(table, int(row)) for row in rows),
-        points=_project(vectors, seed, manifold),
+        points=_project(vectors, seed),
         colour_by=colour_by,
         groups=groups,
         group=group,
     )
 
 
-def _import_manifold() -> "ModuleType":
+def _import_sklearn() -> "tuple[ModuleType, ModuleType]":
     try:
+        import threadpoolctl
         from sklearn import manifold
     except ImportError:
         raise InvalidSettings(
             "Drawing a map needs scikit-learn.", "Install it: pip install 'magpie[inspect]'"
         ) from None
-    return manifold
+    return manifold, threadpoolctl
 
 
-def _project(vectors: Vectors, seed: int, manifold: "ModuleType") -> NDArray[np.float32]:
-    import threadpoolctl
-
+def _project(vectors: Vectors, seed: int) -> NDArray[np.float32]:
+    manifold, threadpoolctl = _import_sklearn()
     projection = manifold.TSNE(
         init="pca",
         metric="cosine",
@@ -120,13 +120,13 @@ def _project(vectors: Vectors, seed: int, manifold: "ModuleType") -> NDArray[np.
     )
     # Its threads wait for one another by spinning: on busy cores they were ten times slower.
     with threadpoolctl.threadpool_limits(1):
-        # Equal vectors may not all be equal to the principal components: no variance, a warning.
         return np.asarray(projection.fit_transform(vectors), dtype=np.float32)
 
 
 def _unit(vectors: Vectors) -> Vectors:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(lengths > 0, lengths, 1)
+    unit: Vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    return unit
 
 
 def _telling_key(snapshot: Snapshot, rows: Rows, vectors: Vectors) -> str | None:

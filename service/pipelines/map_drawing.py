@@ -104,7 +104,8 @@ def _fit(points: NDArray[np.float32]) -> _Points:
     scale = np.minimum(scale, 1.35 * scale.min())
     centre = np.array([_LEFT + _RIGHT, _TOP + _BOTTOM]) / 2
     fitted = centre + (places - (low + high) / 2) * scale * np.array([1, -1])
-    return np.clip(fitted, (_LEFT, _TOP), (_RIGHT, _BOTTOM))
+    fitted = np.clip(fitted, (_LEFT, _TOP), (_RIGHT, _BOTTOM))
+    return np.asarray(fitted, np.float64)
 
 
 def _medians(points: _Points, group: NDArray[np.int64], count: int) -> _Points:

@@ -89,8 +89,9 @@ def cosines_to(snapshot: Snapshot, row: int, others: Rows) -> NDArray[np.float32
     """Cosines between an item and some others: float32 (len(others),), 0 for a vector of zeros."""
     own, vectors = snapshot.vectors[row], snapshot.vectors[others]
     lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(own)
-    cosines = np.divide(vectors @ own, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-    return np.clip(cosines, -1.0, 1.0).astype(np.float32)
+    cosines = np.zeros(len(others), np.float32)
+    np.divide(vectors @ own, lengths, out=cosines, where=lengths > 0)
+    return cosines.clip(-1.0, 1.0)
 
 
 def _fastest(snapshot: Snapshot) -> Retriever:

@@ -86,7 +86,7 @@ def test_upstream_weights_are_gone_before_models_are_copied(
 
 def test_locks_are_installed_before_code_is_copied(dockerfile: "list[Instruction]") -> None:
     for stage, lock, code in (
-        ("build", "requirements/run.txt", "COPY service"),
+        ("build", "requirements/export.txt", "COPY service"),
         ("runtime", "requirements/serve.txt", "source=/dist"),
     ):
         steps = [f"{each.verb} {each.text}" for each in dockerfile if each.stage == stage]

@@ -8,10 +8,13 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
-from service.artifacts import sha256_bytes
-from service.index.layout import building, catalogue_folder
+from service.artifacts import sha256_bytes, write_atomic
+from service.index import journal
+from service.index.layout import CURRENT, building, catalogue_folder
+from service.index.manifest import read_manifest
 from service.index.snapshot import Provenance, write_snapshot
 from service.index.tuning import build_faiss
+from service.index.verification import fingerprint
 from service.types import Attributes, Item, ItemId, ModelIdentity, Vectors
 
 WriteVersion: TypeAlias = Callable[..., str]
@@ -46,6 +49,19 @@ def make_vectors() -> MakeVectors:
         return np.ascontiguousarray((members + spread) * lengths, dtype=np.float32)
 
     return make
+
+
+@pytest.fixture
+def serve(indexes: Path, now: datetime) -> Callable[[str], None]:
+    """Make a version of `pins` the served one as a publication does, without its gates."""
+
+    def point_to(version: str) -> None:
+        folder = indexes / "pins" / version
+        examined = journal.Examined(seal=read_manifest(folder).seal, files=fingerprint(folder))
+        journal.append(folder.parent, "publish", None, version, now, examined=examined)
+        write_atomic(folder.parent / CURRENT, version.encode() + b"\n")
+
+    return point_to
 
 
 @pytest.fixture

@@ -18,12 +18,15 @@ from service.index.availability import is_shown
 from service.index.change_log import CHANGES, ChangeLog
 from service.index.changes import Delete, merge
 from service.index.edits import edit_attributes, edit_items
+from service.index.journal import Examined, append
 from service.index.layout import CURRENT
 from service.index.live import Live
+from service.index.manifest import read_manifest
 from service.index.pending import pending_changes
 from service.index.shelf import Shelf
 from service.index.snapshot import Provenance, write_snapshot
 from service.index.tuning import build_faiss
+from service.index.verification import fingerprint
 from service.recommend.engine import recommend
 from service.types import (
     Attributes,
@@ -174,6 +177,9 @@ class Shop(RuleBasedStateMachine):
         self.builds += 1
         version = write(self.indexes, items, self.builds, contained)
         self.versions.append(version)
+        folder = self.indexes / "shop" / version
+        examined = Examined(seal=read_manifest(folder).seal, files=fingerprint(folder))
+        append(folder.parent, "publish", None, version, START, examined=examined)
         self.serve(version)
 
     def serve(self, version: str) -> None:

@@ -5,8 +5,9 @@ import json
 import struct
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +16,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from service.encoders.registry import FileRecord, ModelRecord
+from service.index.layout import building, catalogue_folder
+from service.index.snapshot import Provenance, Snapshot, open_snapshot, write_snapshot
+from service.index.tuning import build_faiss
 from service.pipelines.parity_texts import PARITY_TEXTS
+from service.types import Item, ModelIdentity, Vectors
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 _LFS_BYTES = 1 << 14
@@ -339,3 +344,38 @@ def place() -> Callable[[dict[str, bytes], Path], Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def make_version(tmp_path: Path) -> Callable[..., Snapshot]:
+    """Write a real version of given items and vectors, and open it; each a minute younger."""
+    written = 0
+
+    def make(
+        items: Sequence[Item], vectors: Vectors, model: str = "by-hand", pattern: str = "{title}"
+    ) -> Snapshot:
+        nonlocal written
+        written += 1
+        with building(catalogue_folder(tmp_path, "things")):
+            version = write_snapshot(
+                tmp_path,
+                "things",
+                items=items,
+                vectors=vectors,
+                built=build_faiss(vectors, seed=1),
+                provenance=Provenance(
+                    model=ModelIdentity(model, "0" * 40, hashlib.sha256(b"by hand").hexdigest()),
+                    stand_in=False,
+                    template_pattern=pattern,
+                    template_sha256=hashlib.sha256(pattern.encode()).hexdigest(),
+                    source_name="things.jsonl",
+                    source_sha256="0" * 64,
+                    rejects=2,
+                    seed=1,
+                    tools={},
+                ),
+                created_at=datetime(2026, 11, 23, 10, written, tzinfo=UTC),
+            )
+        return open_snapshot(tmp_path / "things" / version)
+
+    return make

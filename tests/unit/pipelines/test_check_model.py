@@ -83,7 +83,7 @@ def changed(models: Path, export: Path) -> Changed:
             update={
                 "files": files,
                 "precision": precision,
-                "derived_from": manifest.identity.digest,
+                "derived_from": manifest.identity.digest if precision == "int8" else None,
                 "identity": manifest.identity.model_copy(update={"digest": digest}),
             }
         )
