@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.cli.console import out
+from service.pipelines.item_lines import harmless
 
 if TYPE_CHECKING:
     from service.pipelines.duplicate_items import NearPairs, Repeated
@@ -185,6 +186,4 @@ def _print_table(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str
 
 def _plain(text: str) -> Text:
     """Show text as it is: square brackets are no markup, and an escape sequence stays harmless."""
-    return Text(
-        "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-    )
+    return Text("\n".join(map(harmless, text.split("\n"))))

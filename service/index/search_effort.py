@@ -1,7 +1,7 @@
 """How hard an index must search to find what was asked for, and what that costs."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from math import inf
 
 import faiss
 
@@ -94,22 +94,26 @@ def _cheapest(
     ladder: Sequence[int],
     rescored: bool,
 ) -> tuple[int, int]:
-    """The cheapest pair of effort and spare rows, climbing each ladder only as far as needed."""
+    """The cheapest pair of effort and spare rows that reaches the aim, or else the most thorough."""
     best: tuple[float, int, int] | None = None
     highest = (-1.0, ladder[-1], 0)
     for spare in _SPARES if rescored else (0,):
-        reached = 0.0
-        for effort in ladder:
+
+        def recall(effort: int, spare: int = spare) -> float:
             trial = _effort(k, effort, spare, rescored)
-            reached = queries.recall_at(k, FaissIndex(stored, queries.vectors, trial))
-            if reached >= aim:
-                cost = search_cost_us(stored, queries.vectors, trial, queries, k)
-                best = min(best or (inf, 0, 0), (cost, effort, spare))
-                break
-        highest = max(highest, (reached, effort, spare))
-        # More to score again cannot help where the walk already finds all it is going to find.
-        if best is not None and (effort == ladder[0] or spare >= 2 * best[2] + 32):
+            return queries.recall_at(k, FaissIndex(stored, queries.vectors, trial))
+
+        reached = recall(ladder[-1])
+        highest = max(highest, (reached, ladder[-1], spare))
+        if reached < aim:
+            continue
+        # More effort finds no less, give or take a neighbour: halve the ladder instead of climbing.
+        effort = ladder[bisect_left(ladder, aim, hi=len(ladder) - 1, key=recall)]
+        trial = _effort(k, effort, spare, rescored)
+        cost = search_cost_us(stored, queries.vectors, trial, queries, k)
+        if best is not None and cost >= best[0]:
             break
+        best = (cost, effort, spare)
     return (best or highest)[1:]
 
 

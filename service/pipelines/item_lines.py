@@ -1,5 +1,6 @@
 """Items as a report names them: an id and a few words, safe to print and to draw."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,6 +9,10 @@ from service.types import AttributeValue, Item, ItemId
 
 _TITLE_KEYS: Final = ("title", "name", "label", "headline")
 _LONGEST: Final = 100
+# Control characters, ends of lines, overrides of the direction of writing, and no characters.
+_HARMFUL: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +37,18 @@ def title_of(item: Item) -> str:
 
 
 def one_line(text: str, longest: int) -> str:
-    """Fold white space, take out what is not printable, and cut.
-
-    A catalogue may hold anything: an escape sequence must not reach a terminal, nor a control
-    character an XML file.
-    """
+    """Take out what is harmful, fold white space, and cut."""
     # A few times the length is enough to fold, and a text may have megabytes.
-    kept = "".join(c if c.isprintable() else " " for c in text[: 8 * longest])
-    folded = " ".join(kept.split())
+    folded = " ".join(harmless(text[: 8 * longest]).split())
     return folded if len(folded) <= longest else folded[: longest - 1].rstrip() + "…"
+
+
+def harmless(text: str) -> str:
+    """Put spaces for what must reach neither a terminal nor an XML file.
+
+    A catalogue may hold anything, escape sequences too.
+    """
+    return _HARMFUL.sub(" ", text)
 
 
 def keywords_of(value: AttributeValue) -> tuple[str, ...]:

@@ -254,5 +254,5 @@ def _text(x: float, y: float, style: str, text: str, more: str = "") -> str:
 
 
 def _xml(text: str) -> str:
-    """Escape; what is not printable has no place in XML, however it is written."""
+    """Escape; a control character has no place in XML, however it is written."""
     return escape(one_line(text, 400))

@@ -120,7 +120,7 @@ def test_memory_that_no_index_fits_is_refused(make_vectors: MakeVectors) -> None
 
 
 def test_impossible_recall_is_refused() -> None:
-    with pytest.raises(InvalidSettings, match="Use 0.5 to 0.999"):
+    with pytest.raises(InvalidSettings, match="cannot be asked for"):
         Wish(1.0)
 
 

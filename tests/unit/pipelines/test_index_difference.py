@@ -22,7 +22,8 @@ def things(count: int = 40) -> list[Item]:
 
 def scattered(count: int = 40, dim: int = 16, seed: int = 5) -> Vectors:
     vectors = np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def facts(found: Difference) -> dict[str, tuple[str, str]]:

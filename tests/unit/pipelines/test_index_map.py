@@ -16,7 +16,7 @@ from service.types import AttributeValue, Item, ItemId, Vectors
 
 MakeVersion = Callable[..., Snapshot]
 SVG = "{http://www.w3.org/2000/svg}"
-HOSTILE = '<script>alert(1)</script> & "quotes" ]]> \x00\x1b\ud7ff\ufffe'
+HOSTILE = '<script>alert(1)</script> & "quotes" ]]> \x00\x1b\ufffe👩\u200d🚀'
 
 
 def clusters(count: int = 4, each: int = 15, dim: int = 16) -> Vectors:
@@ -97,7 +97,9 @@ def test_values_beyond_the_most_frequent_are_grey(make_version: MakeVersion) -> 
 
 
 def test_numbers_and_lists_can_colour_too(make_version: MakeVersion) -> None:
-    facts = [{"year": 1990 + n % 3, "tags": ["b", "a"] if n % 2 else []} for n in range(12)]
+    facts: list[dict[str, AttributeValue]] = [
+        {"year": 1990 + n % 3, "tags": ["b", "a"] if n % 2 else []} for n in range(12)
+    ]
     snapshot = make_version(items(facts), clusters(2, 6))
     assert lay_out(snapshot, colour_by="year").groups == ("1990", "1991", "1992")
     assert lay_out(snapshot, colour_by="tags").groups == ("b",)
@@ -138,7 +140,7 @@ def test_picture_is_valid_whatever_the_titles_hold(make_version: MakeVersion) ->
     picture = draw(lay_out(make_version(things, clusters(2, 10)), colour_by="<key>"))
     root = ElementTree.fromstring(picture)
     tooltips = [circle.findtext(f"{SVG}title") for circle in circles(picture)]
-    assert tooltips[0] == '<script>alert(1)</script> & "quotes" ]]> \ud7ff (<0>&) · <b>0</b>&'
+    assert tooltips[0] == '<script>alert(1)</script> & "quotes" ]]> 👩\u200d🚀 (<0>&) · <b>0</b>&'
     assert not root.findall(f".//{SVG}script")
     assert "http" not in picture.replace("http://www.w3.org/2000/svg", "")
 
