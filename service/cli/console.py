@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -91,16 +92,23 @@ def failures_told() -> Iterator[None]:
     try:
         yield
     except MagpieError as error:
-        err.print("[bold red]error[/]", error.message, markup=True)
-        if error.hint:
-            err.print("[bold]→[/]", error.hint)
+        _tell(error.message, error.hint)
         sys.exit(error.exit_code)
     except OSError as error:
         if error.errno not in _DISK_FAILURES:
             raise
-        err.print("[bold red]error[/]", f"the disk refused: {error}", markup=True)
-        err.print("[bold]→[/]", "What was served still is. Make room, or see to the disk.")
+        _tell(
+            f"the disk refused: {error}",
+            "What was served still is. Make room, or see to the disk.",
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         err.print("stopped")
         sys.exit(130)
+
+
+def _tell(message: str, hint: str) -> None:
+    # Escaped: a message may hold square brackets, such as `pip install 'magpie[sql]'`.
+    err.print("[bold red]error[/]", escape(message))
+    if hint:
+        err.print("[bold]→[/]", escape(hint))

@@ -94,7 +94,7 @@ def _cheapest(
     ladder: Sequence[int],
     rescored: bool,
 ) -> tuple[int, int]:
-    """The cheapest pair of effort and spare rows that reaches the aim, or else the most thorough."""
+    """The cheapest effort and number of spare rows to reach the aim, or else the most thorough."""
     best: tuple[float, int, int] | None = None
     highest = (-1.0, ladder[-1], 0)
     for spare in _SPARES if rescored else (0,):
