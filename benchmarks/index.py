@@ -283,7 +283,7 @@ def main() -> None:
     for goal in reached:
         print(goal)
     figures = {"built": made, "filters": filters, "memory": memory, "searches": rows}
-    path = ROOT / "benchmarks" / "results" / f"index-{options.items}.json"
+    path = ROOT / "docs" / "benchmarks" / f"index-{options.items}.json"
     write_json(path, figures, reached, measured_at=datetime.now(UTC).isoformat(timespec="seconds"))
 
 

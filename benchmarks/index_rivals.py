@@ -81,8 +81,7 @@ def open_usearch(path: Path, dtype: str) -> Rival:
         raise SystemExit(f"{path} cannot be opened by usearch.")
 
     def effort(expansion: int) -> None:
-        # It can be set, whatever its type says.
-        index.expansion_search = expansion  # type: ignore[misc]
+        index.expansion_search = expansion
 
     def ask(query: Vector, k: int) -> NDArray[np.int64]:
         return np.asarray(index.search(query, k, threads=1).keys, dtype=np.int64)

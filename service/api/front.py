@@ -55,14 +55,16 @@ class Front:
         if is_plain:
             repeat, receive = await _repeatable(scope, media_type, receive)
         services: Services | None = scope["state"].get("services") if repeat else None
-        if services is not None:
-            shelf = services.live.current.shelf
+        shelf = services.live.current.shelf if services is not None else None
+        if services is not None and shelf is not None:
             # A new version or a change makes a new name, so what was remembered is not found.
             repeat = b"%s\0%s\0%s" % (shelf.snapshot.name.encode(), shelf.revision.encode(), repeat)
             if await self._answer_again(repeat, services, request_id, started, send):
                 return
         await self._frame(scope, receive, send, request_id, started)
-        if services is not None and CACHE_KEY in scope:
+        # A swap under way: the answer may be of the new version, the name above is of the old one.
+        is_same = services is not None and services.live.current.shelf is shelf
+        if services is not None and is_same and CACHE_KEY in scope:
             services.repeats.put(repeat, scope[CACHE_KEY] + scope["route"].path.encode())
 
     async def _answer_again(

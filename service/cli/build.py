@@ -15,6 +15,7 @@ from service.errors import InvalidSettings
 from service.settings import Settings
 
 if TYPE_CHECKING:
+    from service.index.tuning import Wish
     from service.pipelines.build_index import BuildReport
     from service.pipelines.external_vectors import ExternalVectors
 
@@ -55,6 +56,15 @@ def build(
         float, typer.Option(min=0, max=1, help="Share of bad rows that is put up with.")
     ] = 0.01,
     seed: Annotated[int, typer.Option(help="Same seed, same index.")] = 0,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Try many kinds of index; keep the cheapest that passes.")
+    ] = False,
+    recall: Annotated[
+        float | None, typer.Option(help="Share of true neighbours to find, e.g. 0.99; tunes.")
+    ] = None,
+    memory_budget: Annotated[
+        int | None, typer.Option(min=1, help="MB for index and vectors together; tunes.")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Also with a model that failed its check.")
     ] = False,
@@ -86,6 +96,7 @@ def build(
             seed=seed,
             external=external,
             force=force,
+            wish=_wish(recall, memory_budget, tune=tune),
             now=datetime.now(UTC),
             progress=progress,
         )
@@ -97,6 +108,15 @@ def build(
         publish(name, report.version)
     elif not as_json:
         out.print(f"Serve it: magpie index publish {name} && magpie serve {name}")
+
+
+def _wish(recall: float | None, memory_budget: int | None, *, tune: bool) -> "Wish | None":
+    from service.index.tuning import Wish
+
+    if not tune and recall is None and memory_budget is None:
+        return None
+    limit = None if memory_budget is None else memory_budget * 1_000_000
+    return Wish(0.95 if recall is None else recall, limit)
 
 
 def _external(

@@ -16,9 +16,10 @@ from service.catalogue.reader import Source, as_source
 from service.encoders.encoder import Encoder
 from service.errors import IndexFailure
 from service.index import layout
+from service.index.frontier import frontier_plot, frontier_table
 from service.index.manifest import Manifest, read_manifest
 from service.index.snapshot import adopt_snapshot
-from service.index.tuning import BuiltIndex, build_faiss
+from service.index.tuning import BuiltIndex, Tuned, Wish, build_faiss, tune
 from service.index.vectors import release_pages
 from service.pipelines.build_report import (
     BuildReport,
@@ -30,6 +31,7 @@ from service.pipelines.build_report import (
 from service.pipelines.embed_items import BATCH_TEXTS, encode_all
 from service.pipelines.external_vectors import ExternalVectors
 from service.pipelines.version_parts import REJECTS, VectorOrigin, VersionParts
+from service.types import Vectors
 
 __all__ = ["REJECTS", "BuildReport", "Progress", "build", "encode_all"]
 
@@ -55,6 +57,7 @@ def build(
     external: ExternalVectors | None = None,
     force: bool = False,
     batch_texts: int = BATCH_TEXTS,
+    wish: Wish | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> BuildReport:
     """Build a new version of a catalogue. It is not served until it is published.
@@ -79,6 +82,7 @@ def build(
         external: vectors to use instead of any encoder.
         force: use an export that failed its check, and say so in the manifest.
         batch_texts: texts encoded at once; what an interruption can cost.
+        wish: tune: try many kinds of index and keep the cheapest like this; None: the usual one.
         clock: seconds; only differences matter.
 
     Returns:
@@ -116,7 +120,12 @@ def build(
                 release_pages(vectors)
                 report_vectors(done)
 
-            built = build_faiss(vectors, seed=seed, threads=threads, progress=report_indexed)
+            tuned = _tune(vectors, wish, seed, threads, stages) if wish else None
+            built = (
+                tuned.built
+                if tuned
+                else build_faiss(vectors, seed=seed, threads=threads, progress=report_indexed)
+            )
             report_indexed(len(vectors))
         with stages.stage("write", len(vectors)) as report_items:
             version = adopt_snapshot(
@@ -134,8 +143,22 @@ def build(
             read_manifest(folder / version), built, folder / REJECTS, stages, embedded, store_bytes
         )
         # While the lock is held: others sweep up unfinished reports.
-        report.write(folder)
+        path = report.write(folder)
+        if tuned and wish:
+            path.with_suffix(".tuning.md").write_text(frontier_table(tuned), encoding="utf-8")
+            plot = frontier_plot(tuned, wish.recall)
+            path.with_suffix(".tuning.svg").write_text(plot, encoding="utf-8")
     return report
+
+
+def _tune(vectors: Vectors, wish: Wish, seed: int, threads: int, stages: Stages) -> Tuned:
+    return tune(
+        vectors,
+        wish,
+        seed=seed,
+        threads=threads,
+        progress=lambda factory, done: stages.progress(f"try {factory}", done, None),
+    )
 
 
 @contextmanager

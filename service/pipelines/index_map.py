@@ -32,6 +32,8 @@ _PERPLEXITY: Final = 30.0
 _NEIGHBOURS: Final = 10
 # A key is worth a colour if this share of the items has it.
 _LEAST_FILLED: Final = 0.6
+# And if neighbours share it this much more often than strangers.
+_LEAST_GAIN: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ def _telling_key(snapshot: Snapshot, rows: Rows, vectors: Vectors) -> str | None
     nearest = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
     gains = {key: _agreement(_labels(snapshot, rows, key), nearest) for key in candidates}
     best = max(candidates, key=lambda key: gains[key])
-    return best if gains[best] > 0 else None
+    return best if gains[best] > _LEAST_GAIN else None
 
 
 def _agreement(labels: Sequence[str], nearest: NDArray[np.int64]) -> float:

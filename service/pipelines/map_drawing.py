@@ -16,7 +16,6 @@ _WIDTH: Final = 1360
 _HEIGHT: Final = 960
 _LEFT, _TOP, _RIGHT, _BOTTOM = 40.0, 112.0, 1080.0, 900.0
 _LEGEND: Final = 1116.0
-_LEGEND_ROWS: Final = 40
 _LABEL_SIZE: Final = 15.0
 _GREY: Final = "#a9adb3"
 _ALONE: Final = "#2f7f86"
@@ -49,24 +48,30 @@ _STEPS: Final = [(0.0, 0.0, 0)] + [
 ]
 # How far a label may move to uncover one point.
 _PIXELS_PER_POINT: Final = 5.0
+# A group is scattered if its members are about as far from its middle as everybody is.
+_SCATTERED: Final = 0.85
 
 _Box: TypeAlias = tuple[float, float, float, float]
 _Points: TypeAlias = NDArray[np.float64]
 
 
 def draw(map_: IndexMap) -> str:
-    """Draw a map: a point an item with its title as a tooltip, a label a group, a legend."""
+    """Draw a map: a point an item with its title as a tooltip, a label a group, a legend.
+
+    A group that is all over the map has no label, and one that has no room for it has none.
+    """
     points = _fit(map_.points)
     colours = _colours(points, map_.group, len(map_.groups))
     summary = _summary(map_)
+    width = _WIDTH if map_.groups else _LEGEND
     return "\n".join(
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-            f'width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-labelledby="title summary">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {_HEIGHT}" '
+            f'width="{width:g}" height="{_HEIGHT}" role="img" aria-labelledby="title summary">',
             f'<title id="title">{_xml(f"Map of {map_.manifest.catalogue}")}</title>',
             f'<desc id="summary">{_xml(" ".join(summary))}</desc>',
             f"<style>{_STYLE}</style>",
-            f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#f6f5f1"/>',
+            f'<rect width="{width:g}" height="{_HEIGHT}" fill="#f6f5f1"/>',
             f'<rect x="20" y="92" width="{_RIGHT - _LEFT + 40:g}" '
             f'height="{_BOTTOM - _TOP + 40:g}" rx="14" fill="#fff"/>',
             _text(40, 48, "title", map_.manifest.catalogue),
@@ -161,13 +166,25 @@ def _tooltip(map_: IndexMap, place: int) -> str:
 
 def _draw_labels(map_: IndexMap, points: _Points, colours: Sequence[str]) -> str:
     middles = _medians(points, map_.group, len(map_.groups))
-    names = [one_line(name, 28) for name in map_.groups]
-    texts = []
-    for number, place in enumerate(place_labels(middles.tolist(), names, points)):
-        if place is not None:
-            style = f' style="fill:{_darker(colours[number])}"'
-            texts.append(_text(*place, "label", names[number], style))
+    together = [
+        number
+        for number, middle in enumerate(middles)
+        if _is_together(points, points[map_.group == number], middle)
+    ]
+    names = [one_line(map_.groups[number], 28) for number in together]
+    spots = place_labels(middles[together].tolist(), names, points)
+    texts = [
+        _text(*spot, "label", name, f' style="fill:{_darker(colours[number])}"')
+        for number, name, spot in zip(together, names, spots, strict=True)
+        if spot is not None
+    ]
     return "<g>\n" + "\n".join(texts) + "\n</g>"
+
+
+def _is_together(points: _Points, members: _Points, middle: _Points) -> bool:
+    """Tell whether a group is in one place; a label in the middle of a scattered one would lie."""
+    own, all_ = (np.median(np.linalg.norm(each - middle, axis=1)) for each in (members, points))
+    return bool(own <= _SCATTERED * all_)
 
 
 def place_labels(

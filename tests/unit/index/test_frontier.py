@@ -9,7 +9,7 @@ from service.types import Vectors
 
 def test_table_and_plot_show_every_candidate(make_vectors: Callable[..., Vectors]) -> None:
     plans = (Plan("Flat"), Plan("HNSW8,SQ8", 20), Plan("IVF16,SQ8"))
-    tuned = tune(make_vectors(1500, 16), Wish(0.9), seed=1, plans=plans)
+    tuned = tune(make_vectors(600, 16), Wish(0.9), seed=1, plans=plans)
     table, plot = frontier_table(tuned), frontier_plot(tuned, 0.9)
     for plan in plans:
         assert plan.factory in table

@@ -72,7 +72,7 @@ PLANS = (Plan("Flat"), Plan("HNSW16,SQ8", 60), Plan("PCA16,HNSW8,SQ8", 60), Plan
 
 
 def test_cheapest_index_that_passes_is_chosen(make_vectors: MakeVectors) -> None:
-    tuned = tune(make_vectors(4000, 24, clusters=200), Wish(0.9), seed=1, plans=PLANS)
+    tuned = tune(make_vectors(800, 24, clusters=40), Wish(0.9), seed=1, plans=PLANS)
     assert tuned.chosen is not None
     assert tuned.chosen.cost_us == min(t.cost_us for t in tuned.frontier if t.passes)
     assert min(tuned.built.recall.at_10, tuned.built.recall.at_100) >= 0.9
@@ -80,7 +80,7 @@ def test_cheapest_index_that_passes_is_chosen(make_vectors: MakeVectors) -> None
 
 
 def test_choice_does_not_depend_on_the_clock(make_vectors: MakeVectors) -> None:
-    vectors = make_vectors(2000, 16, clusters=100)
+    vectors = make_vectors(600, 16, clusters=30)
     runs = [
         tune(vectors, Wish(0.95), seed=3, plans=PLANS[:3], clock=iter(clock).__next__)
         for clock in (np.arange(100.0), np.arange(0, -100.0, -1))
@@ -93,14 +93,14 @@ def test_choice_does_not_depend_on_the_clock(make_vectors: MakeVectors) -> None:
 
 
 def test_winner_of_the_trial_is_built_on_every_item(make_vectors: MakeVectors) -> None:
-    vectors = make_vectors(3000, 16, clusters=100)
-    tuned = tune(vectors, Wish(0.9), seed=1, plans=PLANS[1:2], trial_items=1000)
-    assert (tuned.trial_items, tuned.built.index.ntotal) == (1000, 3000)
+    vectors = make_vectors(1200, 16, clusters=60)
+    tuned = tune(vectors, Wish(0.9), seed=1, plans=PLANS[1:2], trial_items=500)
+    assert (tuned.trial_items, tuned.built.index.ntotal) == (500, 1200)
     assert tuned.built.recall.at_10 >= 0.9
 
 
 def test_index_alone_answers_where_the_vectors_do_not_fit(make_vectors: MakeVectors) -> None:
-    vectors = make_vectors(4000, 96, clusters=200)
+    vectors = make_vectors(800, 96, clusters=40)
     budget = vectors.nbytes - 1
     tuned = tune(vectors, Wish(0.9, budget), seed=1, plans=(Plan("HNSW16,SQ8", 60),))
     assert tuned.built.ef_search is not None

@@ -155,6 +155,15 @@ def test_groups_have_colours_of_their_own(four: Snapshot) -> None:
     assert len({circle.get("fill") for circle in circles(draw(lay_out(four)))}) == 4
 
 
+def test_only_groups_that_lie_together_have_a_label(four: Snapshot) -> None:
+    def labels(colour_by: str) -> list[str | None]:
+        root = ElementTree.fromstring(draw(lay_out(four, colour_by=colour_by)))
+        return [text.text for text in root.findall(f".//{SVG}text[@class='label']")]
+
+    assert labels("kind") == ["apples", "boats", "clocks", "drums"]
+    assert labels("state") == []
+
+
 def test_labels_never_overlap_and_give_way_where_there_is_no_room() -> None:
     names = [f"label number {n}" for n in range(30)]
     spots = place_labels([(500.0, 500.0)] * 30, names, np.empty((0, 2)))
