@@ -3,10 +3,12 @@
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import orjson
 import typer
+from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from service.cli.console import err, out, progress
@@ -28,15 +30,13 @@ ModelId = Annotated[
     str, typer.Argument(help="Id in models/registry.toml, see `magpie model list`.")
 ]
 
-_HEADINGS = (
-    "id", "publisher", "weights", "languages", "licence", "dim", "tokens", "texts/s", "known",
-    "here",
-)  # fmt: skip
-_CAPTION = (
-    "* default. ≈ from the number of parameters. Known: A hashes public, B revision public, C "
-    "unconfirmed. Texts/s as measured on this installation's reports. Fetch one: magpie model "
-    "pull ID; then: magpie model export ID"
-)
+_CAPTION = """\
+* default  ≈ from the number of parameters  † published as pickle only, which is refused
+pinned: files whose sha256 is known, and A public hashes, B public revision, C unconfirmed
+Fetch one: magpie model pull ID, then: magpie model export ID. All facts: --json"""
+_HEADINGS = ("id", "from", "MB", "for", "licence", "dim", "tokens", "texts/s", "pinned", "here")
+_WIDTH = 108
+_RIGHT = ("MB", "dim", "tokens", "texts/s")
 
 
 @model.command("list")
@@ -52,12 +52,16 @@ def list_models(
     if as_json:
         typer.echo(orjson.dumps([asdict(each) for each in models], option=orjson.OPT_INDENT_2))
         return
-    table = Table(title="Models", caption=_CAPTION)
+    table = Table(
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=_CAPTION, caption_justify="left"
+    )
     for heading in _HEADINGS:
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("id", "weights"))
+        justify: Literal["left", "right"] = "right" if heading in _RIGHT else "left"
+        table.add_column(heading, no_wrap=True, justify=justify)
     for each in models:
         table.add_row(*_row(each))
-    out.print(table)
+    # Narrower, the columns would be cut to nothing; a terminal wraps long lines by itself.
+    Console(width=max(out.width, _WIDTH), highlight=False).print(table)
 
 
 @model.command()
@@ -129,25 +133,22 @@ def _origin(word: str) -> "Origin":
 
 
 def _row(each: "Overview") -> tuple[str, ...]:
-    speeds = "\n".join(f"{rate:,.0f} {kind}" for kind, rate in sorted(each.texts_per_s.items()))
-    dims = f"{each.dims[0]}–{each.dim}" if each.dims else str(each.dim)
-    refused = " (refused)" if each.licence_verdict == "refused" else ""
-    pickled = "" if each.is_obtainable else "\nno safetensors"
+    speed = max(each.texts_per_s.values(), default=None)
     return (
         each.id + (" *" if each.is_default else ""),
-        each.publisher.partition(" (")[0],
-        _size(each) + pickled,
+        each.publisher.split(" ")[0].partition("-")[0],
+        _size(each) + ("" if each.is_obtainable else " †"),
         " ".join(each.languages),
-        each.licence + refused,
-        dims,
+        each.licence + (" (refused)" if each.licence_verdict == "refused" else ""),
+        f"{each.dims[0]}–{each.dim}" if each.dims else str(each.dim),
         str(each.max_tokens),
-        speeds or "-",
-        f"{each.evidence}, {each.pinned_files} files",
-        each.here,
+        "-" if speed is None else f"{speed:,.0f}",
+        f"{each.pinned_files} {each.evidence}",
+        each.here.partition(" ")[0],
     )
 
 
 def _size(each: "Overview") -> str:
     if each.weights_bytes is None:
         return "-"
-    return f"{'' if each.is_size_pinned else '≈ '}{each.weights_bytes / 1e6:,.0f} MB"
+    return f"{'' if each.is_size_pinned else '≈'}{each.weights_bytes / 1e6:,.0f}"
