@@ -35,7 +35,7 @@ _CAPTION = """\
 pinned: files whose sha256 is known, and A public hashes, B public revision, C unconfirmed
 Fetch one: magpie model pull ID, then: magpie model export ID. All facts: --json"""
 _HEADINGS = ("id", "from", "MB", "for", "licence", "dim", "tokens", "texts/s", "pinned", "here")
-_WIDTH = 108
+_WIDTH = 118
 _RIGHT = ("MB", "dim", "tokens", "texts/s")
 
 
