@@ -82,7 +82,10 @@ class StoredIndex:
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except RuntimeError as error:
-            raise CorruptArtifact(f"{path.name} cannot be opened by FAISS.") from error
+            raise CorruptArtifact(
+                f"{path.name} cannot be opened by FAISS.",
+                "See whether the disk is full, and build the index again.",
+            ) from error
         _check_opened(index, path, factory, shape)
         return cls(index, rows, axes)
 

@@ -117,12 +117,13 @@ class Catalogue:
         return {"publish": self.versions[3], "rollback": self.versions[1]}.get(command)
 
     def leftovers(self) -> list[str]:
-        """What no reader knows: unfinished versions, pointers, reports."""
-        return sorted(
-            str(path.relative_to(self.folder))
+        """What no reader knows: unfinished versions, pointers, reports. A folder counts once."""
+        hidden = [
+            path.relative_to(self.folder)
             for path in self.folder.rglob("*")
             if path.name.startswith(".") and not path.name.endswith(".lock")
-        )
+        ]
+        return sorted(str(path) for path in hidden if not set(path.parents) & set(hidden))
 
     def assert_sound(self) -> str:
         """The pointer names a version that verifies and opens, as all versions do; returns it."""

@@ -208,8 +208,9 @@ def main() -> None:
     report = Path(sys.argv[1])
     for line in sys.stdin:
         request = json.loads(line)
-        for path in (report, report.with_suffix(".told")):
-            path.unlink(missing_ok=True)
+        report.unlink(missing_ok=True)
+        # Written here first: a child may be killed before it has said anything.
+        report.with_suffix(".told").write_bytes(b"")
         child = os.fork()
         if child == 0:
             run_child(request, report)
