@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -133,7 +134,7 @@ def _origin(word: str) -> "Origin":
 
 
 def _row(each: "Overview") -> tuple[str, ...]:
-    speed = max(each.texts_per_s.values(), default=None)
+    fastest = max(each.texts_per_s.items(), key=itemgetter(1), default=None)
     return (
         each.id + (" *" if each.is_default else ""),
         each.publisher.split(" ")[0].partition("-")[0],
@@ -142,7 +143,7 @@ def _row(each: "Overview") -> tuple[str, ...]:
         each.licence + (" (refused)" if each.licence_verdict == "refused" else ""),
         f"{each.dims[0]}–{each.dim}" if each.dims else str(each.dim),
         str(each.max_tokens),
-        "-" if speed is None else f"{speed:,.0f}",
+        "-" if fastest is None else f"{fastest[1]:,.0f} {fastest[0]}",
         f"{each.pinned_files} {each.evidence}",
         each.here.partition(" ")[0],
     )
