@@ -46,6 +46,8 @@ load: $(VENV)/.installed-test ## load a running service on this machine and prin
 	$(BIN)/python -m loadtests.run
 
 bench-encoder: $(VENV)/.installed-test .venv-bench/.installed ## the encoder beside its rivals
+	@$(BIN)/magpie model pull all-minilm-l6-v2 && $(BIN)/magpie model export all-minilm-l6-v2
+	@$(BIN)/magpie model quantize all-minilm-l6-v2
 	@$(BIN)/python -m benchmarks.encoder
 
 bench-index: $(VENV)/.installed-rivals ## the index beside hnswlib and usearch; ITEMS=1000000
