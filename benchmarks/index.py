@@ -8,7 +8,6 @@ repeated, or done in parts: `--items 200000`, then `--items 1000000`.
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,26 +19,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import index_rivals as rivals
+from benchmarks.index_filters import filter_rows
 from benchmarks.index_measure import (
     Contender,
     recall_of,
-    single_searches,
     smallest_effort,
     time_in_turn,
     true_rows,
 )
+from benchmarks.index_memory import memory_of
 from benchmarks.index_ours import build_ours, open_ours, settings_of
 from benchmarks.index_vectors import DIM, World, blocks
 from benchmarks.report import Goal, table, write_json
 from benchmarks.worker import ROOT
-from service.index.exact_index import ExactIndex
 from service.index.faiss_index import FaissIndex
 from service.index.index_builder import Plan
 from service.index.vectors import open_vectors
-from service.types import Mask, Vector, Vectors
+from service.types import Vector, Vectors
 
 AIMS = (0.95, 0.99)
-SELECTIVITIES = (0.001, 0.01, 0.1, 0.5)
 OURS = {
     "magpie": (Plan("PCA160,HNSW16,SQ8", 200), True),
     "magpie 24 links": (Plan("PCA192,HNSW24,SQ8", 150), True),
@@ -87,7 +85,8 @@ def build_missing(folder: Path, vectors: Vectors, names: list[str]) -> dict[str,
             plan, rescored = OURS[name]
             if not (home / "settings.json").exists():
                 aims = {f"{aim}": aim for aim in (AIMS if rescored else AIMS[:1])}
-                build_ours(vectors, plan, aims, home, rescored=rescored)
+                held_out = World.make(seed=1).draw(1024, seed=77)
+                build_ours(vectors, held_out, plan, aims, home, rescored=rescored)
             seconds, files = settings_of(home)[1], list(home.glob("index.*"))
         else:
             path = folder / (name.replace(" ", "-").replace(",", "-") + ".bin")
@@ -126,62 +125,6 @@ def rival_contenders(
     ]
 
 
-def filter_rows(
-    index: FaissIndex, vectors: Vectors, queries: Vectors, k: int
-) -> list[dict[str, float]]:
-    """Recall and microseconds under filters, remembered and asked for the first time."""
-    chance, lines = np.random.default_rng(5), []
-    everyone: list[tuple[float, Mask | None]] = [(1.0, None)]
-    for share in SELECTIVITIES:
-        drawn: Mask = chance.random(len(vectors)) < share
-        drawn.flags.writeable = False
-        everyone.append((share, drawn))
-    spent: dict[float, list[NDArray[np.float64]]] = {share: [] for share, _ in everyone}
-    for _ in range(5):
-        for share, mask in everyone:
-            search = _search_within(index, mask, k)
-            single_searches(search, queries[:20])
-            spent[share].append(single_searches(search, queries))
-    for share, mask in everyone:
-        truth, _ = ExactIndex(vectors).search(queries[:200], k, mask)
-        rows = np.stack([index.search(q[np.newaxis], k, mask)[0][0] for q in queries[:200]])
-        hits = sum(len(np.intersect1d(a, b)) for a, b in zip(rows, truth, strict=True))
-        first = np.array([0.0])
-        if mask is not None:
-            # A mask that can be written to is never remembered: every search is its first.
-            first = single_searches(_search_within(index, mask.copy(), k), queries[:100])
-        lines.append({
-            "share": share,
-            "recall": hits / truth.size,
-            "p50_us": float(np.median([np.quantile(s, 0.5) for s in spent[share]]) * 1e6),
-            "p99_us": float(np.median([np.quantile(s, 0.99) for s in spent[share]]) * 1e6),
-            "first_p50_us": float(np.median(first) * 1e6),
-        })  # fmt: skip
-    return lines
-
-
-def memory_of(home: Path, count: int) -> dict[str, float]:
-    """Resident MB of a process that serves this index, and what a second one adds."""
-    command = [sys.executable, "-m", "benchmarks.index_memory", str(home), str(count), str(DIM)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
-    processes = []
-    answers = []
-    for _ in range(2):
-        process = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]
-        answers.append(json.loads(process.stdout.readline()))
-        processes.append(process)
-    for process in processes:
-        process.communicate()
-    bare = answers[1]["before"]["pss"]
-    return {
-        "rss_mb": answers[0]["after"]["rss"],
-        "load_s": answers[0]["load_s"],
-        # What the second process alone brings, beyond an interpreter with the same libraries.
-        "second_private_mb": answers[1]["after"]["private"] - answers[1]["before"]["private"],
-        "interpreter_mb": bare,
-    }
-
-
 def goals(
     count: int,
     contenders: list[Contender],
@@ -196,6 +139,8 @@ def goals(
         others = [c for c in contenders if c.name not in OURS and c.aim == aim]
         foreign = [c.per_second for c in others if c.name != PLAIN]
         plain = [c.per_second for c in others if c.name == PLAIN]
+        # Only those that reach the recall at all.
+        alien = [made[c.name] for c in others if c.name != PLAIN]
         if not ours or not foreign:
             continue
         best = max(ours, key=lambda c: c.per_second)
@@ -207,7 +152,6 @@ def goals(
                               best.per_second / plain[0], 1.0))  # fmt: skip
         spread = best.quantile_us(0.99) / best.quantile_us(0.5)
         found.append(Goal(f"p99 / p50 {label}", spread, 3.0, "at most"))
-        alien = [made[name] for name in made if name not in OURS and name != PLAIN]
         found.append(Goal(f"file against the smaller rival's {label}",
                           made[best.name]["size_mb"] / min(a["size_mb"] for a in alien), 0.5,
                           "at most"))  # fmt: skip
@@ -293,10 +237,6 @@ def _ask_ours(index: FaissIndex) -> rivals.Ask:
         return found
 
     return ask
-
-
-def _search_within(index: FaissIndex, mask: Mask | None, k: int) -> Callable[[Vector], object]:
-    return lambda query: index.search(query[np.newaxis], k, mask)
 
 
 def _parse() -> argparse.Namespace:

@@ -45,6 +45,8 @@ class FaissIndex:
         self._vectors = vectors
         self._ef_search = ef_search
         self._is_ivf = hasattr(self._stored.index, "nprobe")
+        # What a search for k without a filter is told: the same every time, so made once.
+        self._unfiltered: dict[int, faiss.SearchParameters] = {}
         self._few = few_survivors(len(vectors), ef_search)
         self._selections = Selections(self._stored.rows, self._few)
 
@@ -108,11 +110,24 @@ class FaissIndex:
         """Ask FAISS for a few more than k of `count` allowed rows, with its estimated scores."""
         effort = self._ef_search
         wanted = min(k + (effort.spare(k) if effort else 0), count)
-        parameters = self._parameters(k, count, selection)
+        if selection is not None:
+            parameters = self._parameters(k, count, selection)
+        elif (known := self._unfiltered.get(k)) is not None:
+            parameters = known
+        else:
+            parameters = self._unfiltered[k] = self._parameters(k, count, None)
         axes, order = self._stored.axes, self._stored.rows
-        line = (query if axes is None else axes @ query)[np.newaxis, :]
-        estimates, positions = self._stored.index.search(line, wanted, params=parameters)
-        found, scores = positions[0], estimates[0]
+        line = np.ascontiguousarray(query if axes is None else axes @ query)
+        scores, found = np.empty(wanted, np.float32), np.empty(wanted, np.int64)
+        # The wrapper around this call checks and copies what is known to be right here.
+        self._stored.index.search_c(
+            1,
+            faiss.swig_ptr(line),
+            wanted,
+            faiss.swig_ptr(scores),
+            faiss.swig_ptr(found),
+            parameters,
+        )
         if found[-1] < 0:
             # FAISS pads what it did not find with -1.
             scores, found = scores[found >= 0], found[found >= 0]

@@ -26,8 +26,8 @@ VERSION_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z-[0-9
 
 _PUBLISH_LOCK = ".publish.lock"
 _BUILD_LOCK = ".build.lock"
-# What only a build writes, and may leave half-written.
-_UNFINISHED = (".REJECTS.jsonl.*.tmp", "reports/.*.json.*.tmp")
+# What is written only under the lock of a build, and may be left half-written.
+_UNFINISHED = (".REJECTS.jsonl.*.tmp", "reports/.*.json.*.tmp", "vectors/*/.*.tmp")
 
 
 def catalogue_folder(indexes: Path, catalogue: str) -> Path:
