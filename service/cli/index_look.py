@@ -13,8 +13,8 @@ from service.cli.console import err, stages
 from service.cli.index import Name, Version, index
 from service.errors import InvalidInput, VersionNotFound
 from service.index.admission import open_admitted
-from service.index.layout import catalogue_folder, version_folder
-from service.index.publish import current_version, version_names
+from service.index.layout import catalogue_folder, version_folder, version_names
+from service.index.publish import current_version
 from service.index.snapshot import Snapshot
 from service.settings import Settings
 

@@ -8,7 +8,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from service.artifacts import exclusive_lock, remove_staging
@@ -24,6 +24,7 @@ ITEMS = "items"
 CATALOGUE_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 VERSION_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z-[0-9a-f]{4}$"
 
+_MOMENT = "%Y-%m-%dT%H-%M-%SZ"
 _PUBLISH_LOCK = ".publish.lock"
 _BUILD_LOCK = ".build.lock"
 # What is written only under the lock of a build, and may be left half-written.
@@ -65,7 +66,39 @@ def is_version_name(name: str) -> bool:
 
 def version_name(created_at: datetime, content_sha256: str) -> str:
     """Name a version after the moment it was built (UTC, seconds) and what it holds."""
-    return f"{created_at.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}-{content_sha256[:4]}"
+    return f"{created_at.astimezone(UTC):{_MOMENT}}-{content_sha256[:4]}"
+
+
+def version_names(folder: Path) -> list[str]:
+    """All complete versions in the folder of a catalogue, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if is_version_name(path.name) and (path / MANIFEST).is_file()
+    )
+
+
+def next_moment(folder: Path, now: datetime) -> datetime:
+    """Give a new version its moment: now, but later than that of every version there is.
+
+    Names are the order in which versions are published and pruned. Two builds within a second, or
+    one after the clock was set back, would otherwise be ordered by their hashes.
+
+    Args:
+        folder: of the catalogue.
+        now: with a time zone.
+
+    Returns:
+        UTC, whole seconds.
+    """
+    moment = now.astimezone(UTC).replace(microsecond=0)
+    names = version_names(folder)
+    if not names:
+        return moment
+    newest = datetime.strptime(names[-1].rpartition("-")[0], _MOMENT).replace(tzinfo=UTC)
+    return max(moment, newest + timedelta(seconds=1))
 
 
 @contextmanager

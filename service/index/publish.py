@@ -13,11 +13,11 @@ from service.index.admission import admit, examine_again
 from service.index.gates import Gate, Limits
 from service.index.layout import (
     CURRENT,
-    MANIFEST,
     catalogue_folder,
     is_version_name,
     publishing,
     version_folder,
+    version_names,
 )
 from service.index.manifest import Manifest, read_manifest
 
@@ -241,17 +241,6 @@ def _newest(indexes: Path, catalogue: str) -> str:
             f"{catalogue} has no versions.", f"Run: magpie index build FILE --name {catalogue}"
         )
     return names[-1]
-
-
-def version_names(folder: Path) -> list[str]:
-    """All complete versions in the folder of a catalogue, oldest first."""
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path.name
-        for path in folder.iterdir()
-        if is_version_name(path.name) and (path / MANIFEST).is_file()
-    )
 
 
 def _listed(folder: Path, *, is_current: bool) -> Listed:

@@ -14,8 +14,8 @@ from service.errors import (
     VersionNotFound,
 )
 from service.index.change_log import ChangeLog
-from service.index.layout import building, catalogue_folder, publishing
-from service.index.publish import current_version, served_before, version_names
+from service.index.layout import building, catalogue_folder, publishing, version_names
+from service.index.publish import current_version, served_before
 from service.index.vector_retention import prune_vectors
 
 _log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ import hashlib
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import faiss
@@ -93,11 +93,11 @@ def write_snapshot(
         vectors: float32 (len(items), dim).
         built: the FAISS index over these vectors.
         provenance: for the manifest.
-        created_at: with a time zone; kept in UTC and whole seconds.
+        created_at: with a time zone; kept in UTC and whole seconds, see `layout.next_moment`.
 
     Raises:
         EncodingFailed: vectors that cannot be indexed, see `check_vectors`.
-        IndexFailure: the disk refuses, or this version exists.
+        IndexFailure: the disk refuses.
     """
     check_vectors(vectors, [item.id for item in items], int(vectors.shape[-1]))
 
@@ -137,7 +137,7 @@ def adopt_snapshot(
         created_at: with a time zone.
 
     Raises:
-        IndexFailure: the disk refuses, or this version exists.
+        IndexFailure: the disk refuses.
     """
 
     def move_parts(folder: Path) -> None:
@@ -159,10 +159,11 @@ def _write_version(
     content: str,
     created_at: datetime,
 ) -> str:
-    created_at = created_at.astimezone(UTC).replace(microsecond=0)
+    home = layout.catalogue_folder(indexes, catalogue)
+    created_at = layout.next_moment(home, created_at)
     version = layout.version_name(created_at, content)
     try:
-        with staged_folder(layout.catalogue_folder(indexes, catalogue) / version) as folder:
+        with staged_folder(home / version) as folder:
             write_parts(folder)
             _write_index(folder, vectors, built)
             manifest = Manifest(
@@ -193,7 +194,8 @@ def _write_version(
             (folder / layout.MANIFEST).write_bytes(manifest.to_json())
     except FileExistsError as error:
         raise IndexFailure(
-            f"{catalogue} has a version {version} already.", "Wait a second and build again."
+            f"something called {version} lies in the folder of {catalogue} already.",
+            "It is no whole version; move it away and build again."
         ) from error
     except OSError as error:
         raise IndexFailure(

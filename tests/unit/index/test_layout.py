@@ -29,6 +29,21 @@ def test_version_is_named_after_moment_and_content() -> None:
     assert layout.version_name(elsewhere, "4f2a99") == "2026-11-23T10-15-02Z-4f2a"
 
 
+@pytest.mark.parametrize("clock_s", [0, -3600, 1])
+def test_newer_version_is_named_later_whatever_the_clock_says(tmp_path: Path, clock_s: int) -> None:
+    built = datetime(2026, 11, 23, 10, 15, 2, 999, tzinfo=UTC)
+    folder = tmp_path / layout.version_name(built, "ffff")
+    folder.mkdir()
+    (folder / layout.MANIFEST).touch()
+    moment = layout.next_moment(tmp_path, built + timedelta(seconds=clock_s))
+    assert moment == datetime(2026, 11, 23, 10, 15, 3, tzinfo=UTC)
+
+
+def test_first_version_is_named_after_its_own_moment(tmp_path: Path) -> None:
+    moment = datetime(2026, 11, 23, 10, 15, 2, tzinfo=UTC)
+    assert layout.next_moment(tmp_path / "pins", moment) == moment
+
+
 @pytest.mark.parametrize("version", ["", "..", "2026-11-23T10-15-02Z-4f2a", "x/../.."])
 def test_absent_version_is_not_found(tmp_path: Path, version: str) -> None:
     with pytest.raises(VersionNotFound, match="magpie index list pins"):
