@@ -195,7 +195,7 @@ def _write_version(
     except FileExistsError as error:
         raise IndexFailure(
             f"something called {version} lies in the folder of {catalogue} already.",
-            "It is no whole version; move it away and build again."
+            "It is no whole version; move it away and build again.",
         ) from error
     except OSError as error:
         raise IndexFailure(

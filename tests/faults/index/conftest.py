@@ -14,8 +14,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from service.index.layout import is_version_name
-from service.index.publish import current_version, version_names
+from service.index.layout import is_version_name, version_names
+from service.index.publish import current_version
 from service.index.snapshot import open_snapshot
 from service.index.verification import verify_folder
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from service.index.publish import current_version, version_names
+from service.index.layout import version_names
+from service.index.publish import current_version
 
 COMMANDS = ("build", "publish", "rollback", "prune")
 RANDOM_KILLS = 200

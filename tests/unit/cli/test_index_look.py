@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from service.index.publish import version_names
+from service.index.layout import version_names
 
 Magpie = Callable[..., Any]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from service.errors import InvalidInput, PublishConflict, VersionNotFound
-from service.index.publish import publish, rollback, version_names
+from service.index.layout import version_names
+from service.index.publish import publish, rollback
 from service.index.retention import prunable, prune
 from service.index.snapshot import open_snapshot
 
