@@ -1,16 +1,20 @@
 """A small HTTP server with the service's contract, so that the load test has something to load."""
 
+import asyncio
 import json
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+
+from loadtests.target import Target
 
 Answer = tuple[int, dict[str, object]]
 CATEGORIES = ("baking", "cycling", "garden")
@@ -144,3 +148,61 @@ def serve() -> Iterator[Callable[..., str]]:
     """Start a FakeService with the given settings; gives its root URL, stops it afterwards."""
     with ExitStack() as running:
         yield lambda **settings: running.enter_context(serving(FakeService(**settings)))
+
+
+@pytest.fixture
+async def stalling() -> AsyncIterator[Target]:
+    """A server that does nothing for a second when first asked, and then answers at once."""
+    released = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asyncio.get_running_loop().call_later(1.0, released.set)
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            await released.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    async with _listening(answer) as target:
+        yield target
+
+
+@pytest.fixture
+async def closing() -> AsyncIterator[Target]:
+    """A server that refuses everything and hangs up."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+    async with _listening(answer) as target:
+        yield target
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def _listening(serve: Serve) -> AsyncIterator[Target]:
+    """Serve each connection until its client hangs up, and wait for all of them at the end."""
+    connections: list[asyncio.Task[None]] = []
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.append(task)
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await serve(reader, writer)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    async with await asyncio.start_server(serve_one, "127.0.0.1", 0) as server:
+        yield Target("http", "127.0.0.1", server.sockets[0].getsockname()[1])
+        await asyncio.gather(*connections)
