@@ -17,9 +17,9 @@ from service.settings import Settings
 from service.types import ModelIdentity
 
 SAMPLE = Path("examples/pins/pins.jsonl")
-# Chosen among thirty by how often the words of a search, a pin's board and what people saved with it
-# come back. The category stands at both ends for the Chinese pins, which the stand-in cannot read;
-# descriptions blur what a pin is about: with them a tenth fewer of the searched pins were found.
+# Chosen among thirty by how often the words of a search, a pin's board and what people saved with
+# it come back. The category stands at both ends for the Chinese pins, which the stand-in cannot
+# read. Descriptions blur what a pin is about: with them a tenth fewer searched pins were found.
 SAMPLE_COLUMNS = ColumnMap(
     id="id", text=TextTemplate("{category}, {board}: {tags}. {title}. {category}")
 )
