@@ -49,11 +49,16 @@ def make_folder(path: Path) -> None:
     fsync_path(path.parent)
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Replace `path` so that a reader sees the old bytes or the new ones, never a part."""
+def write_atomic(path: Path, content: bytes, *, mode: int | None = None) -> None:
+    """Replace `path` so that a reader sees the old bytes or the new ones, never a part.
+
+    The new file has `mode` before its first byte; where that is None, what the umask leaves.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

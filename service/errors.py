@@ -25,6 +25,10 @@ MagpieError
 │   ├── ChangesNotStored     the disk refuses changes of items; nothing was accepted
 │   └── TooManyChanges       more fresh items than are searched beside an index
 ├── ToolMissing              a package that only this step needs is not installed
+├── AccessDenied
+│   ├── KeyRequired          no key, or one that is not or no longer valid
+│   ├── ScopeMissing         a valid key that does not reach this far
+│   └── RateExceeded         more requests than the key may send
 ├── Overloaded               more work is waiting than can be finished in time
 ├── DeadlineExceeded         nobody waits for the answer any more
 └── InvalidSettings          a MAGPIE_* variable that cannot be used
@@ -210,6 +214,34 @@ class ToolMissing(MagpieError):
 
     code = "tool_missing"
     exit_code = 5
+
+
+class AccessDenied(MagpieError):
+    """The caller may not do this."""
+
+    code = "access_denied"
+
+
+class KeyRequired(AccessDenied):
+    """No key, or one that is not, or no longer, valid."""
+
+    code = "key_required"
+
+
+class ScopeMissing(AccessDenied):
+    """A valid key whose scope does not reach this far."""
+
+    code = "scope_missing"
+
+
+class RateExceeded(AccessDenied):
+    """More requests than the key may send. `retry_after_s`: whole seconds until it may again."""
+
+    code = "rate_exceeded"
+
+    def __init__(self, message: str, hint: str = "", *, retry_after_s: int) -> None:
+        super().__init__(message, hint)
+        self.retry_after_s = retry_after_s
 
 
 class Overloaded(MagpieError):

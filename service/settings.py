@@ -61,7 +61,19 @@ class Settings(BaseSettings):
     )
     writable: bool = Field(
         False,
-        description="Whether PUT, PATCH and DELETE of items are served; nobody asks for a key.",
+        description="Whether PUT, PATCH and DELETE of items are served; where there are keys, to "
+        "those of scope write.",
+    )
+    keys_file: Path | None = Field(
+        None, description="File of API keys, from `magpie key create`; every request needs one."
+    )
+    insecure: bool = Field(
+        False,
+        description="Serve without keys where others can reach the service. Read-only, and loud.",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses, comma separated, whose X-Forwarded headers are believed.",
     )
     fresh_items_max: int = Field(
         10_000,

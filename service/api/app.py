@@ -7,10 +7,12 @@ from starlette.exceptions import HTTPException
 from service import __version__
 from service.api import errors
 from service.api.front import Front
+from service.api.guard import Guard
+from service.api.guarded_route import guarded
 from service.api.lifespan import lifespan
 from service.api.metrics import Metrics
 from service.api.openapi import document
-from service.api.routes import explorer, health, items, recommend
+from service.api.routes import contract, explorer, health, items, recommend
 from service.errors import MagpieError
 from service.index.live import Live
 from service.settings import Settings
@@ -23,17 +25,26 @@ def create_app(settings: Settings | None = None, live: Live | None = None) -> Fr
         settings: what to serve and how; read from the environment when absent, so that
             `uvicorn --factory service.api.app:create_app` works.
         live: an index that is open already; the lifespan opens it when absent.
+
+    Raises:
+        InvalidSettings: as `Guard.of`.
     """
+    settings = settings or Settings.from_environment()
+    guard = Guard.of(settings)
     app = FastAPI(
         title="Magpie",
         version=__version__,
         description="Recommendations from open Chinese embedding models.",
         lifespan=lifespan,
-        # Their pages load scripts from elsewhere; the document itself is at /openapi.json.
+        # Their pages load scripts from elsewhere; the document itself is a route of ours.
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
+        # A redirect names the Host that the caller gave.
+        redirect_slashes=False,
     )
-    app.state.settings = settings or Settings.from_environment()
+    app.state.settings = settings
+    app.state.guard = guard
     app.state.live = live
     app.state.metrics = Metrics()
     app.add_exception_handler(MagpieError, errors.on_magpie_error)
@@ -46,6 +57,8 @@ def create_app(settings: Settings | None = None, live: Live | None = None) -> Fr
     app.include_router(items.router)
     app.include_router(health.router)
     app.include_router(explorer.router)
+    app.include_router(contract.router)
+    guarded(app.routes)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     # Around everything, the framework's own error handling included: see there.
-    return Front(app, app.state.metrics)
+    return Front(app, app.state.metrics, guard)

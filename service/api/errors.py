@@ -17,9 +17,12 @@ from service.errors import (
     InvalidInput,
     InvalidItem,
     ItemNotFound,
+    KeyRequired,
     MagpieError,
     NotFound,
     Overloaded,
+    RateExceeded,
+    ScopeMissing,
     TooManyChanges,
     VersionNotFound,
 )
@@ -35,6 +38,9 @@ _STATUS: tuple[tuple[type[MagpieError], HTTPStatus], ...] = (
     (ItemNotFound, HTTPStatus.NOT_FOUND),
     (VersionNotFound, HTTPStatus.SERVICE_UNAVAILABLE),
     (NotFound, HTTPStatus.NOT_FOUND),
+    (KeyRequired, HTTPStatus.UNAUTHORIZED),
+    (ScopeMissing, HTTPStatus.FORBIDDEN),
+    (RateExceeded, HTTPStatus.TOO_MANY_REQUESTS),
     (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE),
     (DeadlineExceeded, HTTPStatus.GATEWAY_TIMEOUT),
     (ChangesNotStored, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -73,6 +79,8 @@ def problem(
     headers = {"cache-control": "no-store"}
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         headers["retry-after"] = str(_RETRY_AFTER_S)
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         # The rest of the body is still on its way; there is no point in reading it.
         headers["connection"] = "close"

@@ -35,6 +35,17 @@ def _declared(description: str) -> dict[str, object]:
     }
 
 
+def _problem(description: str) -> dict[str, object]:
+    """A failure as the document itself writes it, for what no route declares."""
+    return {key: value for key, value in _declared(description).items() if key != "model"}
+
+
+ACCESS_PROBLEMS: dict[int, dict[str, object]] = {
+    401: _problem("No valid API key: `key_required`."),
+    403: _problem("The API key does not reach this far: `scope_missing`."),
+    429: _problem("More requests than the API key may send: `rate_exceeded`."),
+}
+
 PROBLEMS: dict[int, dict[str, object]] = {
     400: _declared(
         "Not JSON, something said twice, or a bad `Request-Timeout-Ms`: "
@@ -52,7 +63,10 @@ PROBLEMS: dict[int, dict[str, object]] = {
 
 WRITE_PROBLEMS: dict[int, dict[str, object]] = {
     **{status: PROBLEMS[status] for status in (400, 404, 413, 415)},
-    403: _declared("Changes are not served here: `read_only`."),
+    403: _declared(
+        "The API key does not reach this far, or changes are not served here: `scope_missing`, "
+        "`read_only`."
+    ),
     422: _declared(
         "Wrong form, items that cannot be kept, or too many of them: `invalid_request`, "
         "`invalid_item`, `too_many_items`."

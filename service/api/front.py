@@ -11,7 +11,9 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.access.scopes import covers
 from service.api.caller import TIMEOUT_HEADER
+from service.api.guard import PRINCIPAL, Guard
 from service.api.lifespan import Services
 from service.api.metrics import Metrics
 from service.api.render import compose
@@ -36,11 +38,13 @@ class Front:
     Args:
         app: the application behind it.
         metrics: where requests are counted.
+        guard: tells who asks; the routes, and here the shortcut, decide what they may.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, guard: Guard) -> None:
         self.app = app
         self._metrics = metrics
+        self.guard = guard
         self._hits = metrics.cache.labels("local")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,8 +55,10 @@ class Front:
         started = time.perf_counter()
         request_id, media_type, is_plain = _read_headers(scope)
         scope["magpie.request_id"] = request_id.decode("ascii")
+        principal = scope[PRINCIPAL] = self.guard.identify(scope)
         repeat = b""
-        if is_plain:
+        # Whoever may not read is answered by the routes, which say why.
+        if is_plain and covers(principal.scope, "read"):
             repeat, receive = await _repeatable(scope, media_type, receive)
         services: Services | None = scope["state"].get("services") if repeat else None
         shelf = services.live.current.shelf if services is not None else None
@@ -64,7 +70,9 @@ class Front:
         await self._frame(scope, receive, send, request_id, started)
         # A swap under way: the answer may be of the new version, the name above is of the old one.
         is_same = services is not None and services.live.current.shelf is shelf
-        if services is not None and is_same and CACHE_KEY in scope:
+        # Only answers for readers: nobody is asked for more than that before they are repeated.
+        is_readable = CACHE_KEY in scope and scope["route"].needed == "read"
+        if services is not None and is_same and is_readable:
             services.repeats.put(repeat, scope[CACHE_KEY] + scope["route"].path.encode())
 
     async def _answer_again(

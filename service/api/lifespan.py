@@ -9,8 +9,10 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 
+from service.access.keyring import Keyring
 from service.api.batcher import QueryBatcher
 from service.api.compute import ComputePool
+from service.api.guard import Guard
 from service.api.metrics import Metrics
 from service.cache.local import LocalCache
 from service.cache.redis import RedisCache
@@ -27,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 # What one process accepts, the others show within a second; most of the time one `stat` each.
 _CHANGES_INTERVAL_S = 0.25
+# A revoked key is refused by every process this long after `magpie key revoke`.
+_KEYS_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Services:
     """Everything a request may use. One per process, alive from start to shutdown."""
 
     settings: Settings
+    guard: Guard
     live: Live
     cache: TieredCache
     compute: ComputePool
@@ -81,6 +86,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     """Open the index, the encoder, the cache and the watcher; close them in reverse."""
     settings: Settings = app.state.settings
     metrics: Metrics = app.state.metrics
+    guard: Guard = app.state.guard
     live: Live = app.state.live or await asyncio.to_thread(open_live, settings)
     _note_version(live, metrics)
     redis = (
@@ -104,9 +110,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         asyncio.create_task(_watch(live, metrics, settings.reload_interval_s)),
         asyncio.create_task(_watch_changes(live)),
     ]
+    if guard.keyring is not None:
+        watchers.append(asyncio.create_task(_watch_keys(guard.keyring)))
     try:
         yield {
-            "services": Services(settings, live, cache, compute, batcher, commits, metrics, repeats)
+            "services": Services(
+                settings, guard, live, cache, compute, batcher, commits, metrics, repeats
+            )
         }
     finally:
         for watcher in watchers:
@@ -139,6 +149,16 @@ async def _watch_changes(live: Live) -> None:
         except Exception:
             # The edge of the background, as above.
             _log.exception("could not look for changed items; serving them as they were")
+
+
+async def _watch_keys(keyring: Keyring) -> None:
+    while True:
+        await asyncio.sleep(_KEYS_INTERVAL_S)
+        try:
+            await asyncio.to_thread(keyring.refresh)
+        except Exception:
+            # The edge of the background, as above.
+            _log.exception("could not look at the keys; they stay as they were")
 
 
 def _note_version(live: Live, metrics: Metrics) -> None:

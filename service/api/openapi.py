@@ -5,9 +5,16 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from service.api.examples import ACCESS_PROBLEMS
+from service.api.guarded_route import GuardedRoute, guarded
 from service.api.schemas import PatchItemRequest, Problem, PutItemsRequest, RecommendRequest
 
 _REFERENCE = "#/components/schemas/{model}"
+
+_KEYS = {
+    "key": {"type": "http", "scheme": "bearer", "description": "Where the service has keys."},
+    "key_header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -24,5 +31,22 @@ def document(app: FastAPI) -> dict[str, Any]:
             shape = model.model_json_schema(ref_template=_REFERENCE)
             schemas.update(shape.pop("$defs", {}))
             schemas[model.__name__] = shape
+        made["components"]["securitySchemes"] = _KEYS
+        for route in guarded(app.routes):
+            if route.include_in_schema and route.needed is not None:
+                _declare_access(route, made["paths"][route.path_format])
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _declare_access(route: GuardedRoute, operations: dict[str, Any]) -> None:
+    for method in route.methods or ():
+        operation = operations[method.lower()]
+        # The empty one: without keys, on this machine, nobody is asked for one.
+        operation["security"] = [{name: []} for name in _KEYS] + [{}]
+        operation["x-scope"] = route.needed
+        operation["description"] = (
+            operation.get("description", "") + f" Needs scope `{route.needed}`."
+        ).strip()
+        for status, described in ACCESS_PROBLEMS.items():
+            operation["responses"].setdefault(str(status), described)

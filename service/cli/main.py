@@ -1,6 +1,7 @@
 """The verbs, and where each one's work is done."""
 
 import logging
+import os
 
 import typer
 
@@ -11,6 +12,7 @@ from service.cli.catalogue import catalogue
 from service.cli.check import doctor
 from service.cli.console import failures_told, out
 from service.cli.index_look import index
+from service.cli.key import key
 from service.cli.model_quality import model
 from service.cli.model_swap import swap
 from service.cli.model_trust import trust
@@ -28,6 +30,7 @@ model.add_typer(trust)
 app.add_typer(model, name="model")
 index.command()(build)
 app.add_typer(catalogue, name="catalogue")
+app.add_typer(key, name="key")
 app.add_typer(index, name="index")
 app.command()(quickstart)
 app.command()(serve)
@@ -55,5 +58,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line; a named failure is told in two lines and has its own exit code."""
+    # What we write is read by us and our group: vectors tell of the texts they were made of.
+    os.umask(os.umask(0o027) | 0o027)
     with failures_told():
         app()

@@ -1,6 +1,5 @@
 """`magpie serve` and `magpie quickstart`: from a folder of files to a page in a browser."""
 
-import ipaddress
 import signal
 import sys
 from typing import Annotated
@@ -9,9 +8,9 @@ import typer
 import uvicorn
 
 from service.api.app import create_app
+from service.api.guard import Guard
 from service.api.lifespan import open_live
 from service.cli.console import err, out, stages
-from service.errors import InvalidSettings
 from service.index.live import Live
 from service.settings import Settings
 
@@ -22,13 +21,22 @@ def serve(
     catalogue: Annotated[str | None, typer.Argument(help="Which one; MAGPIE_CATALOGUE.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to bind; MAGPIE_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to bind; MAGPIE_PORT.")] = None,
+    insecure: Annotated[
+        bool | None,
+        typer.Option("--insecure", help="Without keys, for anybody who can reach it; read-only."),
+    ] = None,
 ) -> None:
-    """Serve the published version of a catalogue; a newly published one is taken over live."""
+    """Serve the published version of a catalogue; a newly published one is taken over live.
+
+    Beyond 127.0.0.1 it asks for keys: see `magpie key`.
+    """
     _end_well_when_told_to()
-    chosen = {"catalogue": catalogue, "host": host, "port": port}
+    chosen = {"catalogue": catalogue, "host": host, "port": port, "insecure": insecure}
     settings = Settings.from_environment().model_copy(
         update={name: value for name, value in chosen.items() if value is not None}
     )
+    # First of all: whoever may not start should not have to wait for an index to hear it.
+    Guard.of(settings)
     # Before uvicorn starts, so that a missing index is told in two lines and not in a traceback.
     with err.status("opening and verifying the index"):
         live = open_live(settings)
@@ -68,18 +76,22 @@ def quickstart(
 
 
 def _run(settings: Settings, live: Live) -> None:
-    if not _is_loopback(settings.host):
+    app = create_app(settings, live)
+    if app.guard.exposed == "insecure":
         err.print(
-            f"[bold red]warning[/] {settings.host} can be reached by others, and this version "
-            "asks nobody for a key. Put it behind something that does."
+            f"[bold red]warning[/] INSECURE: whoever reaches {settings.host} reads everything "
+            "here, and nobody is asked for a key."
         )
     uvicorn.run(
-        create_app(settings, live),
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
         access_log=False,
         server_header=False,
+        # Strangers may write what they like into X-Forwarded-For.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=_GRACE_S,
     )
 
@@ -88,14 +100,3 @@ def _end_well_when_told_to() -> None:
     # As process 1 of a container there is no default action. And uvicorn repeats the signal once
     # it has shut down: a service that was told to end, and did, has done well.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        raise InvalidSettings(
-            f"{host!r} is not an address to bind.", "Give an IP address, or localhost."
-        ) from None

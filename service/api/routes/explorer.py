@@ -7,7 +7,9 @@ from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-router = APIRouter(include_in_schema=False)
+from service.api.guarded_route import GuardedRoute, public
+
+router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
 
 _MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -36,18 +38,21 @@ _PAGES = _read_pages()
 
 
 @router.get("/")
+@public
 async def index() -> Response:
     """The page itself."""
     return _page("index.html")
 
 
 @router.get("/web/{name}")
+@public
 async def asset(name: str) -> Response:
     """A style sheet, script or picture of the page."""
     return _page(name)
 
 
 @router.get("/favicon.ico")
+@public
 async def favicon() -> Response:
     """Browsers ask for it whatever the page says."""
     return _page("favicon.svg")

@@ -6,28 +6,32 @@ from starlette.responses import Response
 
 from service import __version__
 from service.api.dependencies import ServicesDep
+from service.api.guarded_route import GuardedRoute, public, requires
 from service.api.schemas import K_MAX
 from service.cache.breaker import BreakerState
 from service.cache.tiers import CACHE_UNAVAILABLE
 
-router = APIRouter(tags=["operate"])
+router = APIRouter(route_class=GuardedRoute, tags=["operate"])
 
 _BREAKER_LEVEL: dict[BreakerState, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
 @router.get("/livez", summary="Is the process alive?")
+@public
 async def livez() -> dict[str, str]:
     """Answers as long as the event loop turns; looks at nothing else."""
     return {"status": "live"}
 
 
 @router.get("/readyz", summary="May traffic come here?")
+@public
 async def readyz(services: ServicesDep) -> dict[str, object]:
     """Ready once index and model are open. A cache that is down degrades, it does not unready."""
     redis = services.cache.redis
     degraded = [CACHE_UNAVAILABLE] if redis is not None and redis.breaker_state != "closed" else []
     return {
         "status": "ready",
+        "access": services.guard.exposed,
         "index": services.live.current.snapshot.name,
         "degraded": degraded,
         "last_refusal": services.live.last_error,
@@ -35,12 +39,14 @@ async def readyz(services: ServicesDep) -> dict[str, object]:
 
 
 @router.get("/info", summary="Which index and model answer?")
+@requires("read")
 async def info(services: ServicesDep) -> dict[str, object]:
     """The served version, the model behind it, and what can be filtered."""
     serving = services.live.current
     snapshot, manifest = serving.snapshot, serving.snapshot.manifest
     return {
         "version": __version__,
+        "access": services.guard.exposed,
         "index": {
             "name": snapshot.name,
             "catalogue": snapshot.catalogue,
@@ -76,6 +82,7 @@ async def info(services: ServicesDep) -> dict[str, object]:
 
 
 @router.get("/metrics", summary="Prometheus metrics")
+@requires("read")
 async def metrics(services: ServicesDep) -> Response:
     """The text exposition format."""
     services.metrics.fresh_items.set(len(services.live.current.shelf.fresh.items))

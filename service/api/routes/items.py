@@ -12,6 +12,7 @@ from starlette.responses import Response
 from service.api.dependencies import ServicesDep, read_json_body
 from service.api.errors import RequestRefused, request_id_of
 from service.api.examples import PROBLEMS, WRITE_PROBLEMS
+from service.api.guarded_route import GuardedRoute, requires
 from service.api.lifespan import Services
 from service.api.schemas import (
     ITEMS_MAX,
@@ -26,7 +27,7 @@ from service.index.edits import Edits, edit_attributes, edit_items
 from service.index.live import Serving
 from service.types import ItemId, Vectors
 
-router = APIRouter(tags=["items"])
+router = APIRouter(route_class=GuardedRoute, tags=["items"])
 
 # Texts encoded in one go: a search that arrives meanwhile does not wait for all of a request's.
 _TEXTS_AT_ONCE = 4
@@ -38,6 +39,7 @@ _CLOSED = " Closed unless the service runs with MAGPIE_WRITABLE=true."
     summary="One item as it is now",
     responses={200: {"model": ItemAnswer}, 404: PROBLEMS[404]},
 )
+@requires("read")
 async def get_item(item_id: str, request: Request, services: ServicesDep) -> Response:
     """Its attributes and text, and whether it may be in answers now."""
     shelf = services.live.current.shelf
@@ -72,6 +74,7 @@ async def get_item(item_id: str, request: Request, services: ServicesDep) -> Res
         }
     },
 )
+@requires("write")
 async def put_items(request: Request, services: ServicesDep) -> Response:
     """Accept all items of a request, or none."""
     _check_writable(services)
@@ -105,6 +108,7 @@ async def put_items(request: Request, services: ServicesDep) -> Response:
         }
     },
 )
+@requires("write")
 async def patch_item(item_id: str, request: Request, services: ServicesDep) -> Response:
     """Merge attributes into an item; null removes one."""
     _check_writable(services)
@@ -122,6 +126,7 @@ async def patch_item(item_id: str, request: Request, services: ServicesDep) -> R
     "included, and of every other within a second." + _CLOSED,
     responses={200: {"model": AcceptedAnswer}, **WRITE_PROBLEMS},  # type: ignore[dict-item]
 )
+@requires("write")
 async def delete_item(item_id: str, request: Request, services: ServicesDep) -> Response:
     """Delete an item; one that is not there is a 404."""
     _check_writable(services)

@@ -9,13 +9,14 @@ from service.api.caller import TIMEOUT_PARAMETER, Caller
 from service.api.dependencies import ServicesDep, read_json_body
 from service.api.examples import ANSWER, PROBLEMS
 from service.api.front import CACHE_KEY
+from service.api.guarded_route import GuardedRoute, requires
 from service.api.lifespan import Services
 from service.api.parameters import SearchParameters, SimilarParameters, read_parameters
 from service.api.schemas import RecommendAnswer, RecommendRequest
 from service.errors import ItemNotFound
 from service.types import ItemId, Query
 
-router = APIRouter(tags=["recommend"])
+router = APIRouter(route_class=GuardedRoute, tags=["recommend"])
 
 _ANSWERS = {200: {"model": RecommendAnswer, "content": ANSWER}, **PROBLEMS}
 
@@ -34,6 +35,7 @@ _ANSWERS = {200: {"model": RecommendAnswer, "content": ANSWER}, **PROBLEMS}
         },
     },
 )
+@requires("read")
 async def recommend(request: Request, services: ServicesDep) -> Response:
     """Rank items that are like `like` and `text`, unlike `dislike`, and pass `filter`.
 
@@ -53,6 +55,7 @@ async def recommend(request: Request, services: ServicesDep) -> Response:
     responses=_ANSWERS,  # type: ignore[arg-type]
     openapi_extra={"parameters": [*SimilarParameters.documented(), TIMEOUT_PARAMETER]},
 )
+@requires("read")
 async def similar(item_id: str, request: Request, services: ServicesDep) -> Response:
     """The related items of an item page. An unknown id is a 404 here, as it is the resource."""
     parameters = read_parameters(SimilarParameters, request)
@@ -69,6 +72,7 @@ async def similar(item_id: str, request: Request, services: ServicesDep) -> Resp
     responses=_ANSWERS,  # type: ignore[arg-type]
     openapi_extra={"parameters": [*SearchParameters.documented(), TIMEOUT_PARAMETER]},
 )
+@requires("read")
 async def search(request: Request, services: ServicesDep) -> Response:
     """Items whose meaning is nearest to a text."""
     return await _respond(read_parameters(SearchParameters, request).to_query(), request, services)

@@ -48,6 +48,12 @@ def test_ports_are_published_to_this_machine_only(compose: "Compose") -> None:
     assert ports == ["127.0.0.1:8000:8000"]
 
 
+def test_nobody_is_asked_for_a_key_only_while_nobody_else_can_ask(compose: "Compose") -> None:
+    service = compose.services["magpie"]
+    if "insecure" in service["environment"][0].lower():
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
 def test_redis_is_on_networks_without_a_way_out(compose: "Compose") -> None:
     assert set(compose.services["redis"]["networks"]) <= compose.internal_networks
 
