@@ -189,7 +189,7 @@ def test_a_bad_body_is_a_clear_refusal_that_repeats_nothing(
     [
         ({"attributes": {}}, "invalid_request"),
         (
-            {"attributes": dict.fromkeys(["title", "description", "category", "tags"])},
+            {"attributes": dict.fromkeys(["title", "board", "category", "tags"])},
             "invalid_item",
         ),
         ({"attributes": {"id": "other"}}, "invalid_item"),
