@@ -64,6 +64,8 @@ def problem(
     detail: str,
     request_id: str,
     errors: Sequence[dict[str, str]] = (),
+    *,
+    retry_after_s: int = _RETRY_AFTER_S,
 ) -> Response:
     """Render a problem. `detail` must not hold anything the caller sent."""
     body: dict[str, object] = {
@@ -78,7 +80,7 @@ def problem(
         body["errors"] = list(errors)
     headers = {"cache-control": "no-store"}
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
-        headers["retry-after"] = str(_RETRY_AFTER_S)
+        headers["retry-after"] = str(retry_after_s)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
@@ -96,7 +98,15 @@ async def on_magpie_error(request: Request, error: Exception) -> Response:
         if isinstance(error, kind):
             flaws = error.flaws if isinstance(error, InvalidItem) else ()
             errors = [{"where": where, "what": what} for where, what in flaws]
-            return problem(status, error.code, str(error), request_id_of(request), errors)
+            wait_s = error.retry_after_s if isinstance(error, RateExceeded) else _RETRY_AFTER_S
+            return problem(
+                status,
+                error.code,
+                str(error),
+                request_id_of(request),
+                errors,
+                retry_after_s=wait_s,
+            )
     return await on_unexpected(request, error)
 
 

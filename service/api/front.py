@@ -55,7 +55,7 @@ class Front:
         started = time.perf_counter()
         request_id, media_type, is_plain = _read_headers(scope)
         scope["magpie.request_id"] = request_id.decode("ascii")
-        principal = scope[PRINCIPAL] = self.guard.identify(scope)
+        principal = scope[PRINCIPAL] = await self.guard.identify(scope)
         repeat = b""
         # Whoever may not read is answered by the routes, which say why.
         if is_plain and covers(principal.scope, "read"):

@@ -1,17 +1,19 @@
 """Who asks, and what they may do: decided once a request, before anything is answered."""
 
 import ipaddress
-from dataclasses import dataclass
-from typing import Final, Literal, Self
+import math
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from starlette.types import Scope as AsgiScope
 
 from service.access.keyring import Keyring
 from service.access.keys import Key
+from service.access.limiter import Limiter
 from service.access.scopes import Scope, covers
 from service.api.exposure import Exposure, exposure
-from service.errors import AccessDenied, KeyRequired, ScopeMissing
+from service.errors import AccessDenied, KeyRequired, Overloaded, RateExceeded, ScopeMissing
 from service.settings import Settings
 
 PRINCIPAL: Final = "magpie.principal"
@@ -20,7 +22,7 @@ PRINCIPAL: Final = "magpie.principal"
 _BEARER: Final = b"bearer "
 _SEND_KEY: Final = "Send one as `Authorization: Bearer KEY`, or as `X-API-Key: KEY`."
 
-Unknown = Literal["missing", "unknown", "remote"]
+NoScope: TypeAlias = Literal["missing", "unknown", "remote", "rate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +31,17 @@ class Principal:
 
     scope: Scope | None
     key: Key | None = None
-    unknown: Unknown | None = None
-    """Why there is no scope."""
+    why_not: NoScope | None = None
+    """Why there is no scope: no key, a wrong one, not of this machine, or too many requests."""
+    wait_s: float = 0.0
+    """With `rate`: until the next request may pass."""
+    is_alone: bool = False
+    """The key's rate is counted in this process only, as the shared counter is out of reach."""
 
 
-_MISSING: Final = Principal(None, unknown="missing")
-_UNKNOWN: Final = Principal(None, unknown="unknown")
-_REMOTE: Final = Principal(None, unknown="remote")
+_MISSING: Final = Principal(None, why_not="missing")
+_UNKNOWN: Final = Principal(None, why_not="unknown")
+_REMOTE: Final = Principal(None, why_not="remote")
 
 
 class Guard:
@@ -45,11 +51,15 @@ class Guard:
         exposed: who may ask at all.
         keyring: the valid keys; None unless `exposed` is `keys`.
         anonymous: what one without a key may do where there are no keys.
+        limiter: counts the requests of keys that have a rate.
     """
 
-    def __init__(self, exposed: Exposure, keyring: Keyring | None, anonymous: Scope) -> None:
+    def __init__(
+        self, exposed: Exposure, keyring: Keyring | None, anonymous: Scope, limiter: Limiter
+    ) -> None:
         self.exposed = exposed
         self.keyring = keyring
+        self.limiter = limiter
         self._anybody = Principal(anonymous)
         self._local: set[str] = set()
 
@@ -62,15 +72,38 @@ class Guard:
         """
         exposed = exposure(settings)
         keyring = Keyring(settings.keys_file) if settings.keys_file is not None else None
-        return cls(exposed, keyring, "read" if exposed == "insecure" else "write")
+        limiter = Limiter(1, None)
+        return cls(exposed, keyring, "read" if exposed == "insecure" else "write", limiter)
 
-    def identify(self, scope: AsgiScope) -> Principal:
-        """Tell who a request is from. Never raises: what they may do is asked route by route."""
+    async def identify(self, scope: AsgiScope) -> Principal:
+        """Tell who a request is from, and count it for their key.
+
+        Never raises: what they may do is asked route by route.
+        """
         if self.keyring is not None:
-            return _holder(scope, self.keyring)
+            holder = _holder(scope, self.keyring)
+            if holder.key is None or holder.key.rate is None:
+                return holder
+            return await self._counted(holder, holder.key)
         if self.exposed == "loopback" and not self._is_local(scope):
             return _REMOTE
         return self._anybody
+
+    async def charge(self, scope: AsgiScope, more: int) -> None:
+        """Count the further questions of a request that holds several.
+
+        Raises:
+            RateExceeded: they are more than the key may ask now.
+        """
+        key: Key | None = scope[PRINCIPAL].key
+        if key is not None and more > 0 and (wait_s := await self.limiter.wait_s(key, more)):
+            raise _too_often(wait_s)
+
+    async def _counted(self, holder: Principal, key: Key) -> Principal:
+        wait_s = await self.limiter.wait_s(key)
+        if wait_s:
+            return Principal(None, key, why_not="rate", wait_s=wait_s)
+        return replace(holder, is_alone=self.limiter.is_alone(key))
 
     def _is_local(self, scope: AsgiScope) -> bool:
         # The address that the connection came in by, as the kernel says it, not a header. The
@@ -95,12 +128,16 @@ def authorise(scope: AsgiScope, needed: Scope | None) -> None:
     Raises:
         KeyRequired: without a valid key.
         ScopeMissing: with a key that does not reach this far, or for a page of a stranger.
+        RateExceeded: with a key that has asked as much as it may.
+        Overloaded: to steer the service, with a key whose requests cannot be counted just now.
     """
     if needed is None:
         return
     principal: Principal = scope[PRINCIPAL]
     if not covers(principal.scope, needed):
         raise _refusal(principal, needed)
+    if needed == "admin" and principal.is_alone:
+        raise Overloaded("The shared count of requests is out of reach.", "Mend Redis first.")
     if principal.key is None and needed != "read":
         _check_origin(scope)
 
@@ -125,16 +162,24 @@ def _holder(scope: AsgiScope, keyring: Keyring) -> Principal:
 
 
 def _refusal(principal: Principal, needed: Scope) -> AccessDenied:
-    if principal.unknown == "missing":
+    if principal.why_not == "rate":
+        return _too_often(principal.wait_s)
+    if principal.why_not == "missing":
         return KeyRequired("This needs an API key.", _SEND_KEY)
-    if principal.unknown == "unknown":
+    if principal.why_not == "unknown":
         return KeyRequired("This API key is not, or no longer, valid.", _SEND_KEY)
-    if principal.unknown == "remote":
+    if principal.why_not == "remote":
         return ScopeMissing(
             "This service has no keys and answers its own machine only.",
             "Start it with MAGPIE_KEYS_FILE.",
         )
     return ScopeMissing(f"This needs an API key of scope {needed}.")
+
+
+def _too_often(wait_s: float) -> RateExceeded:
+    return RateExceeded(
+        "This API key has asked as much as it may.", retry_after_s=max(1, math.ceil(wait_s))
+    )
 
 
 def _check_origin(scope: AsgiScope) -> None:

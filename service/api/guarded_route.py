@@ -10,6 +10,7 @@ from starlette.types import Scope as AsgiScope
 
 from service.access.scopes import Scope
 from service.api.guard import authorise
+from service.errors import AccessDenied
 
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., object])
 
@@ -46,7 +47,11 @@ class GuardedRoute(APIRoute):
 
     async def handle(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer who may ask."""
-        authorise(scope, self.needed)
+        try:
+            authorise(scope, self.needed)
+        except AccessDenied as refusal:
+            scope["app"].state.metrics.denied.labels(refusal.code).inc()
+            raise
         await super().handle(scope, receive, send)
 
 

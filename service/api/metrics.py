@@ -73,6 +73,12 @@ class Metrics:
             ("reason",),
             registry=self.registry,
         )
+        self.denied = Counter(
+            "rec_auth_failures_total",
+            "Requests that their sender may not make, by the code of the refusal.",
+            ("reason",),
+            registry=self.registry,
+        )
         self.swaps = Counter(
             "rec_swap_total",
             "Index versions taken over or refused.",

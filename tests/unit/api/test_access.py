@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from service.access.key_file import KeyFile
 from service.access.keys import new_key
+from service.access.rate import Rate
 from service.access.scopes import SCOPES, Scope, covers
 from service.api.app import create_app
 from service.api.guarded_route import GuardedRoute, guarded, public, requires
@@ -180,6 +181,27 @@ def test_revocation_reaches_a_running_service(keyed: Keyed) -> None:
     file.write(keyed.path)
     assert eventually(keyed, headers, 401)
     assert keyed.client.post("/recommend", json=RECOMMEND[2], headers=headers).status_code == 401
+
+
+def test_a_key_that_asks_too_often_is_told_when_to_come_again(keyed: Keyed) -> None:
+    file = KeyFile.read(keyed.path)
+    made, secret = new_key("slow", "read", Rate.parse("2/m"), pepper=file.pepper, now=NOW)
+    file.with_key(made).write(keyed.path)
+    headers = {"x-api-key": secret}
+    try:
+        assert eventually(keyed, headers, 429)
+        for method, path, body in (RECOMMEND, RECOMMEND, ("GET", "/info", None)):
+            refused = keyed.client.request(method, path, json=body, headers=headers)
+            assert (refused.status_code, refused.json()["code"]) == (429, "rate_exceeded")
+            assert 1 <= int(refused.headers["retry-after"]) <= 30
+        # Others, and probes, are not held up by it.
+        assert keyed.ask("read", *RECOMMEND).status_code == 200
+        assert keyed.client.get("/livez", headers=headers).status_code == 200
+        counted = keyed.ask("read", "GET", "/metrics").text
+        assert 'rec_auth_failures_total{reason="rate_exceeded"}' in counted
+        assert made.id not in counted
+    finally:
+        file.write(keyed.path)
 
 
 def eventually(keyed: Keyed, headers: dict[str, str], status: int) -> bool:
