@@ -33,6 +33,9 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address to bind. Loopback unless you say otherwise."
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
+    workers: int = Field(
+        1, ge=1, le=256, description="Serving processes; they share one port and the index files."
+    )
     encoder_threads: int = Field(1, ge=1, le=256, description="Threads of one text encoding.")
     compute_threads: int = Field(1, ge=1, le=256, description="Encodings and rankings at once.")
     compute_queue: int = Field(
@@ -80,6 +83,30 @@ class Settings(BaseSettings):
         ge=1,
         le=1_000_000,
         description="Items that may be new or changed beside an index before a rebuild is due.",
+    )
+    drain_s: float = Field(
+        5.0,
+        ge=0,
+        le=3600,
+        description="How long to serve on after SIGTERM, unready, until every balancer knows.",
+    )
+    header_timeout_s: float = Field(
+        10.0, gt=0, le=3600, description="Longest time for the headers of a request; then 408."
+    )
+    body_timeout_s: float = Field(
+        15.0, gt=0, le=3600, description="Longest time for the body of a request; then 408."
+    )
+    write_timeout_s: float = Field(
+        15.0, gt=0, le=3600, description="How long a client may leave its answer unread."
+    )
+    keep_alive_s: float = Field(
+        75.0, gt=0, le=3600, description="How long a connection may wait for its next request."
+    )
+    connections_max: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="Open connections of a worker; beyond it the longest idle one is closed.",
     )
     max_body_bytes: int = Field(_MIB, ge=1024, description="Largest request body; more gets 413.")
 

@@ -12,19 +12,28 @@ from service.api.guarded_route import guarded
 from service.api.lifespan import lifespan
 from service.api.metrics import Metrics
 from service.api.openapi import document
+from service.api.readiness import Readiness
 from service.api.routes import contract, explorer, health, items, recommend
 from service.errors import MagpieError
 from service.index.live import Live
 from service.settings import Settings
 
 
-def create_app(settings: Settings | None = None, live: Live | None = None) -> Front:
+def create_app(
+    settings: Settings | None = None,
+    live: Live | None = None,
+    *,
+    readiness: Readiness | None = None,
+    metrics: Metrics | None = None,
+) -> Front:
     """Build the ASGI application; nothing is opened until its lifespan begins.
 
     Args:
         settings: what to serve and how; read from the environment when absent, so that
             `uvicorn --factory service.api.app:create_app` works.
         live: an index that is open already; the lifespan opens it when absent.
+        readiness: what the server around the application knows; of its own when absent.
+        metrics: where the server around it counts, too; of its own when absent.
 
     Raises:
         InvalidSettings: as `Guard.of`.
@@ -46,7 +55,8 @@ def create_app(settings: Settings | None = None, live: Live | None = None) -> Fr
     app.state.settings = settings
     app.state.guard = guard
     app.state.live = live
-    app.state.metrics = Metrics()
+    app.state.metrics = metrics or Metrics()
+    app.state.readiness = readiness or Readiness()
     app.add_exception_handler(MagpieError, errors.on_magpie_error)
     app.add_exception_handler(ValidationError, errors.on_validation_error)
     app.add_exception_handler(errors.RequestRefused, errors.on_refused)

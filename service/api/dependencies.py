@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Depends
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from service.api.errors import RequestRefused
 from service.api.json_keys import has_duplicate_keys
@@ -24,7 +24,8 @@ async def read_json_body(request: Request, max_bytes: int) -> bytes:
     """Read a JSON body of at most `max_bytes`, without trusting Content-Length.
 
     Raises:
-        RequestRefused: wrong media type, too large, or an object with the same key twice.
+        RequestRefused: wrong media type, too large, an object with the same key twice, or a
+            client that hung up.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
@@ -37,10 +38,15 @@ async def read_json_body(request: Request, max_bytes: int) -> bytes:
     if not declared.isdecimal() or int(declared) > max_bytes:
         raise _too_large(max_bytes)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+    except ClientDisconnect:
+        raise RequestRefused(
+            HTTPStatus.REQUEST_TIMEOUT, "client_left", "The client hung up."
+        ) from None
     if has_duplicate_keys(bytes(body)):
         raise RequestRefused(
             HTTPStatus.BAD_REQUEST,

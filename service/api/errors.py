@@ -1,6 +1,7 @@
 """The one place where failures become status codes, as RFC 9457 problem details."""
 
 import logging
+import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -89,6 +90,15 @@ def problem(
     return Response(
         orjson.dumps(body), status.value, headers, media_type="application/problem+json"
     )
+
+
+def raw_problem(status: HTTPStatus, code: str, detail: str) -> bytes:
+    """Render a problem as a whole HTTP/1.1 answer, where no application can do it any more."""
+    answer = problem(status, code, detail, secrets.token_hex(8))
+    answer.headers["connection"] = "close"
+    head = b"".join(b"%s: %s\r\n" % pair for pair in answer.raw_headers)
+    line = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii")
+    return line + head + b"\r\n" + bytes(answer.body)
 
 
 async def on_magpie_error(request: Request, error: Exception) -> Response:

@@ -40,6 +40,8 @@ def _problem(description: str) -> dict[str, object]:
     return {key: value for key, value in _declared(description).items() if key != "model"}
 
 
+NOT_READY = _declared("Not yet, or no more: `not_ready`; the detail says why.")
+
 ACCESS_PROBLEMS: dict[int, dict[str, object]] = {
     401: _problem("No valid API key: `key_required`."),
     403: _problem("The API key does not reach this far: `scope_missing`."),

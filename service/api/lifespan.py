@@ -14,6 +14,7 @@ from service.api.batcher import QueryBatcher
 from service.api.compute import ComputePool
 from service.api.guard import Guard
 from service.api.metrics import Metrics
+from service.api.readiness import Readiness
 from service.cache.local import LocalCache
 from service.cache.redis import RedisCache
 from service.cache.tiers import TieredCache
@@ -48,6 +49,7 @@ class Services:
     metrics: Metrics
     repeats: LocalCache
     """Requests, to the byte, that were answered: their cache key and route."""
+    readiness: Readiness
 
 
 class State(TypedDict):
@@ -86,6 +88,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     """Open the index, the encoder, the cache and the watcher; close them in reverse."""
     settings: Settings = app.state.settings
     metrics: Metrics = app.state.metrics
+    readiness: Readiness = app.state.readiness
     guard: Guard = app.state.guard
     live: Live = app.state.live or await asyncio.to_thread(open_live, settings)
     _note_version(live, metrics)
@@ -112,10 +115,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     ]
     if guard.keyring is not None:
         watchers.append(asyncio.create_task(_watch_keys(guard.keyring)))
+    readiness.is_warm = True
     try:
         yield {
             "services": Services(
-                settings, guard, live, cache, compute, batcher, commits, metrics, repeats
+                settings, guard, live, cache, compute, batcher, commits, metrics, repeats, readiness
             )
         }
     finally:

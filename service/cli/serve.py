@@ -5,16 +5,16 @@ import sys
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from service.api.app import create_app
 from service.api.guard import Guard
 from service.api.lifespan import open_live
+from service.api.metrics import Metrics
+from service.api.readiness import Readiness
 from service.cli.console import err, out, stages
 from service.index.live import Live
+from service.server.server import Server, ServerConfig, listen
 from service.settings import Settings
-
-_GRACE_S = 10
 
 
 def serve(
@@ -76,27 +76,17 @@ def quickstart(
 
 
 def _run(settings: Settings, live: Live) -> None:
-    app = create_app(settings, live)
+    readiness, metrics = Readiness(), Metrics()
+    app = create_app(settings, live, readiness=readiness, metrics=metrics)
     if app.guard.exposed == "insecure":
         err.print(
             f"[bold red]warning[/] INSECURE: whoever reaches {settings.host} reads everything "
             "here, and nobody is asked for a key."
         )
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        # Strangers may write what they like into X-Forwarded-For.
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=settings.trusted_proxies,
-        timeout_graceful_shutdown=_GRACE_S,
-    )
+    config = ServerConfig(app, settings, readiness, metrics)
+    Server(config).run([listen(settings.host, settings.port)])
 
 
 def _end_well_when_told_to() -> None:
-    # As process 1 of a container there is no default action. And uvicorn repeats the signal once
-    # it has shut down: a service that was told to end, and did, has done well.
+    # While the index is opened: as process 1 of a container there is no default action.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))

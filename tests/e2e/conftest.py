@@ -118,9 +118,9 @@ class Workshop:
         )
 
     @contextmanager
-    def serving(self, name: str, **variables: str) -> Iterator[Service]:
+    def serving(self, name: str, *, port: int | None = None, **variables: str) -> Iterator[Service]:
         """Run `magpie serve` until the block ends; extra variables go into its environment."""
-        port = free_port()
+        port = port or free_port()
         process = subprocess.Popen(
             self._command(name, port),
             env={**self._environment(), **variables},
@@ -145,6 +145,7 @@ class Workshop:
             "MAGPIE_MODELS_DIR": str(self.models),
             "MAGPIE_INDEXES_DIR": str(self.indexes),
             "MAGPIE_RELOAD_INTERVAL_S": "0.1",
+            "MAGPIE_DRAIN_S": "0",
         }
 
 

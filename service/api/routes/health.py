@@ -1,11 +1,16 @@
 """Probes, facts and metrics for those who run the service."""
 
+from http import HTTPStatus
+
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
 from starlette.responses import Response
 
 from service import __version__
 from service.api.dependencies import ServicesDep
+from service.api.errors import problem, request_id_of
+from service.api.examples import NOT_READY
 from service.api.guarded_route import GuardedRoute, public, requires
 from service.api.schemas import K_MAX
 from service.cache.breaker import BreakerState
@@ -23,10 +28,26 @@ async def livez() -> dict[str, str]:
     return {"status": "live"}
 
 
-@router.get("/readyz", summary="May traffic come here?")
+@router.get(
+    "/readyz",
+    summary="May traffic come here?",
+    response_model=dict[str, object],
+    responses={503: NOT_READY},
+)
 @public
-async def readyz(services: ServicesDep) -> dict[str, object]:
-    """Ready once index and model are open. A cache that is down degrades, it does not unready."""
+async def readyz(request: Request, services: ServicesDep) -> dict[str, object] | Response:
+    """Ready once index and model are open and warm, until the process is told to end.
+
+    A cache that is down degrades, it does not unready.
+    """
+    obstacles = services.readiness.obstacles()
+    if obstacles:
+        return problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "not_ready",
+            f"Not now: {', '.join(obstacles)}.",
+            request_id_of(request),
+        )
     redis = services.cache.redis
     degraded = [CACHE_UNAVAILABLE] if redis is not None and redis.breaker_state != "closed" else []
     return {

@@ -1,0 +1,103 @@
+"""One serving process: listen, serve, and leave without losing a request."""
+
+import signal
+import socket
+import time
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from service.api.metrics import Metrics
+from service.api.readiness import Readiness
+from service.errors import InvalidSettings
+from service.server.limits import HttpLimits
+from service.server.protocol import LimitedProtocol
+from service.settings import Settings
+
+GRACE_S: Final = 10
+"""How long requests under way may take once nothing new is accepted."""
+
+_BACKLOG: Final = 2048
+# Bounds what one client can make the kernel, and then us, hold before we look at it.
+_RECEIVE_BUFFER_BYTES: Final = 64 << 10
+
+
+class ServerConfig(uvicorn.Config):
+    """uvicorn's settings, and what our protocol and server need beside them."""
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, readiness: Readiness, metrics: Metrics
+    ) -> None:
+        super().__init__(
+            app,
+            http=LimitedProtocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Strangers may write what they like into X-Forwarded-For.
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies,
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        self.limits = HttpLimits.of(settings)
+        self.readiness = readiness
+        self.metrics = metrics
+        self.drain_s = settings.drain_s
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, with deadlines for its connections, and a drain.
+
+    SIGTERM makes it unready at once. It goes on serving for `drain_s`, until every balancer has
+    seen that, then accepts nothing more and finishes what it has. SIGINT, or a second SIGTERM,
+    skips the wait. Either way `run` returns, so that the process can end with 0.
+    """
+
+    config: ServerConfig
+
+    def __init__(self, config: ServerConfig) -> None:
+        super().__init__(config)
+        self._leaves_at = float("inf")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to leave."""
+        readiness = self.config.readiness
+        if sig == signal.SIGINT or readiness.is_draining:
+            self.force_exit = self.should_exit
+            self.should_exit = True
+        else:
+            self._leaves_at = time.monotonic() + self.config.drain_s
+        readiness.is_draining = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """End connections whose time is up, and the process when its time has come."""
+        now = time.monotonic()
+        for connection in list(self.server_state.connections):
+            assert isinstance(connection, LimitedProtocol)
+            connection.expire(connection.loop.time())
+        if now >= self._leaves_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind and listen.
+
+    Raises:
+        InvalidSettings: the address is taken or not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise InvalidSettings(
+            f"Cannot listen on {host} port {port}: {error.strerror}.",
+            "Choose another with --host, --port, or end what listens there.",
+        ) from None
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+    return listener
