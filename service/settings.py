@@ -113,8 +113,24 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         None, description="redis:// or rediss:// URL of the shared cache; unset means none."
     )
+    redis_bytes: int = Field(
+        1024 * _MIB,
+        ge=0,
+        description="Where the Redis server has no maxmemory: nothing is written while it holds "
+        "more than this.",
+    )
+    redis_min_cost_ms: float = Field(
+        0.1,
+        ge=0,
+        le=3_600_000,
+        description="Kinds of questions that take less to answer stay out of Redis, as the trip "
+        "would cost as much; 0 sends all.",
+    )
     cache_bytes: int = Field(64 * _MIB, ge=0, description="Memory bound of the in-process cache.")
     cache_ttl_s: float = Field(3600.0, gt=0, description="How long an answer may be reused.")
+    cache_negative_ttl_s: float = Field(
+        30.0, gt=0, description="How long it is remembered that an id is unknown."
+    )
 
     @classmethod
     def from_environment(cls) -> Self:

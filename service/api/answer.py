@@ -1,7 +1,7 @@
 """The one function that every route calls: cache → encode → recommend → render."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from service.api.caller import Caller
 from service.api.lifespan import Services
 from service.api.render import compose, render
 from service.cache.keys import cache_key
+from service.cache.tiers import Made
 from service.encoders.no_encoder import NoEncoder
 from service.index.live import Serving
 from service.recommend.engine import recommend
@@ -27,7 +28,7 @@ class Answer:
 
     body: bytes
     cache: str
-    """Which tier had it: `local`, `redis`, or `miss`."""
+    """Which tier had it: `local`, `redis`, `negative`, or `miss`."""
     key: bytes
     """What the cache knows it by."""
     timings_ms: Mapping[str, float] = field(default_factory=dict)
@@ -59,20 +60,64 @@ async def answer(query: Query, services: Services, caller: Caller) -> Answer:
     serving = services.live.current
     timings: dict[str, float] = {}
 
-    async def compute() -> bytes:
-        text_vector = await _text_vector(query.text, serving, services, caller, timings)
-        found = await _recommend(query, serving, services, caller, text_vector)
-        timings.update(found.timings_ms)
-        return render(query, found, serving.shelf)
+    async def refresh() -> Made:
+        async with Caller.nobody(services.settings.request_timeout_s) as nobody:
+            return await make(query, serving, services, nobody, {})
 
-    # The revision moves with every change and every expiry, so what is gone is in no cached answer.
-    key = cache_key(b"answer", serving.snapshot.name, serving.shelf.revision, orjson.dumps(query))
+    key = answer_key(query, serving)
     async with caller:
-        cached = await services.cache.get_or_compute(key, compute)
+        cached = await services.cache.get_or_compute(
+            key,
+            lambda: make(query, serving, services, caller, timings),
+            refresh=refresh,
+            kind=_kind(query),
+        )
     body, degraded = compose(cached.value, caller.request_id.encode("ascii"), cached.degraded)
     total_ms = (time.perf_counter() - started) * 1e3
     _count(services, cached.tier, degraded, timings)
     return Answer(body, cached.tier, key, {"total": total_ms, **timings})
+
+
+def answer_key(query: Query, serving: Serving) -> bytes:
+    """Name the answer to a query: equal names, equal answers.
+
+    The revision moves with every change and every expiry of an item, so what is gone is in no
+    cached answer. The revision of a user's history will stand beside it.
+    """
+    return cache_key(b"answer", serving.snapshot.name, serving.shelf.revision, orjson.dumps(query))
+
+
+async def make(
+    query: Query,
+    serving: Serving,
+    services: Services,
+    caller: Caller,
+    timings: dict[str, float],
+) -> Made:
+    """Compute an answer, as the cache keeps it; `timings` gets its stages in milliseconds.
+
+    Raises:
+        MagpieError: as `answer`.
+    """
+    text_vector = await _text_vector(query.text, serving, services, caller, timings)
+    found = await _recommend(query, serving, services, caller, text_vector)
+    timings.update(found.timings_ms)
+    # Nothing that was asked for exists: such answers are as many as there are wrong ids.
+    is_negative = bool(query.like) and found.source == "fallback"
+    return Made(render(query, found, serving.shelf), is_negative)
+
+
+def _kind(query: Query) -> Hashable:
+    """What decides how long an answer takes, roughly: queries of a kind cost about the same."""
+    seeds = len(query.like) + len(query.dislike)
+    return (
+        query.text is not None,
+        seeds.bit_length(),
+        query.k.bit_length(),
+        query.diversity > 0,
+        bool(query.filter),
+        query.explain,
+    )
 
 
 async def _text_vector(
@@ -89,14 +134,14 @@ async def _text_vector(
         serving.encoder.encode_queries([text])
     started = time.perf_counter()
 
-    async def encode() -> bytes:
+    async def encode() -> Made:
         caller.watch()
         vector = await services.batcher.encode(text, serving.encoder, caller.deadline)
-        return bytes(vector.astype("<f4").tobytes())
+        return Made(vector.astype("<f4").tobytes())
 
     # A vector outlives the index version: it depends on the text and the model alone.
     key = cache_key(b"text", serving.encoder.identity.digest, text)
-    cached = await services.cache.get_or_compute(key, encode)
+    cached = await services.cache.get_or_compute(key, encode, kind="text")
     timings["encode"] = (time.perf_counter() - started) * 1e3
     return np.frombuffer(cached.value, dtype="<f4").astype(np.float32)
 

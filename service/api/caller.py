@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from starlette.requests import Request
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from service.api.errors import RequestRefused, request_id_of
 from service.errors import DeadlineExceeded
@@ -65,6 +65,11 @@ class Caller:
             timeout_s = min(timeout_s, int(wanted) / 1e3)
         return cls(request_id_of(request), time.monotonic() + timeout_s, request.receive)
 
+    @classmethod
+    def nobody(cls, timeout_s: float) -> Self:
+        """Stand in where work goes on in the background, with nobody to hang up."""
+        return cls("", time.monotonic() + timeout_s, _never)
+
     def watch(self) -> None:
         """From here on, end the block also when the client hangs up. Worth it before a wait."""
         if self._watcher is None:
@@ -107,3 +112,8 @@ class Caller:
             # The block may have ended at this very moment.
             with suppress(RuntimeError):
                 self._limit.reschedule(asyncio.get_running_loop().time())
+
+
+async def _never() -> Message:
+    await asyncio.Event().wait()
+    raise AssertionError("an event that nobody sets was set")

@@ -81,7 +81,7 @@ class Front:
         known = services.repeats.get(repeat)
         if known is None:
             return False
-        value = services.cache.local.get(known[:KEY_BYTES])
+        value = services.cache.peek(known[:KEY_BYTES])
         if value is None:
             return False
         body, degraded = compose(value, request_id, None)

@@ -11,12 +11,12 @@ from fastapi import FastAPI
 
 from service.access.keyring import Keyring
 from service.api.batcher import QueryBatcher
+from service.api.caches import open_cache, watch_room
 from service.api.compute import ComputePool
 from service.api.guard import Guard
 from service.api.metrics import Metrics
 from service.api.readiness import Readiness
 from service.cache.local import LocalCache
-from service.cache.redis import RedisCache
 from service.cache.tiers import TieredCache
 from service.encoders.custody import check_custody
 from service.encoders.exports import ExportManifest, find_export
@@ -92,13 +92,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     guard: Guard = app.state.guard
     live: Live = app.state.live or await asyncio.to_thread(open_live, settings)
     _note_version(live, metrics)
-    redis = (
-        RedisCache.open(settings.redis_url.get_secret_value(), ttl_s=settings.cache_ttl_s)
-        if settings.redis_url is not None
-        else None
-    )
-    local = LocalCache(max_bytes=settings.cache_bytes, ttl_s=settings.cache_ttl_s)
-    cache = TieredCache(local, redis)
+    cache = open_cache(settings)
     repeats = LocalCache(max_bytes=settings.cache_bytes // 8, ttl_s=settings.cache_ttl_s)
     compute = ComputePool(settings.compute_threads, settings.compute_queue)
     batcher = QueryBatcher(
@@ -110,6 +104,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     )
     commits = ComputePool(1, settings.compute_queue)
     watchers = [
+        *([asyncio.create_task(watch_room(cache.redis))] if cache.redis is not None else []),
         asyncio.create_task(_watch(live, metrics, settings.reload_interval_s)),
         asyncio.create_task(_watch_changes(live)),
     ]

@@ -2,51 +2,55 @@
 
 from typing import Final, Literal, TypeAlias
 
-from redis import exceptions
-
-from service.cache.frame import BadFrame
-
 Failure: TypeAlias = Literal[
-    "open", "connect", "timeout", "busy", "oom", "readonly", "loading", "auth", "wrongtype",
-    "corrupt", "oversized", "other",
+    "open", "connect", "timeout", "busy", "oom", "full", "readonly", "loading", "auth",
+    "wrongtype", "corrupt", "oversized", "other",
 ]  # fmt: skip
-"""open: not asked, the breaker is open. busy: no connection of ours came free in time."""
+"""open: not asked, the breaker is open. busy: too many of our questions wait for a reply.
+full: not written, the server holds more than it may."""
 
 ANSWERED: Final[frozenset[Failure]] = frozenset(
-    {"oom", "readonly", "wrongtype", "corrupt", "oversized"}
+    {"oom", "full", "readonly", "wrongtype", "corrupt", "oversized"}
 )
 """Failures in which Redis answered in time: no outage, the next question may well succeed."""
 
 UNDECIDED: Final[frozenset[Failure]] = frozenset({"busy", "open"})
 """Failures in which Redis was not asked: they say nothing about it."""
 
-_BY_CLASS: Final[tuple[tuple[type[Exception], Failure], ...]] = (
-    # First match wins: redis-py's authentication, loading and pool errors are ConnectionErrors.
-    (BadFrame, "corrupt"),
-    (exceptions.AuthenticationError, "auth"),
-    (exceptions.AuthorizationError, "auth"),
-    (exceptions.AuthenticationWrongNumberOfArgsError, "auth"),
-    (exceptions.NoPermissionError, "auth"),
-    (exceptions.BusyLoadingError, "loading"),
-    (exceptions.OutOfMemoryError, "oom"),
-    (exceptions.ReadOnlyError, "readonly"),
-    (exceptions.TimeoutError, "timeout"),
-    (TimeoutError, "timeout"),
-    (exceptions.MaxConnectionsError, "busy"),
-    (exceptions.ConnectionError, "connect"),
-    (OSError, "connect"),
+# The first word of an error is its code. Two errors have the code ERR and are told by more of it.
+_BY_BEGINNING: Final[tuple[tuple[str, Failure], ...]] = (
+    ("OOM ", "oom"),
+    ("READONLY ", "readonly"),
+    ("LOADING ", "loading"),
+    ("NOAUTH ", "auth"),
+    ("WRONGPASS ", "auth"),
+    ("NOPERM ", "auth"),
+    ("ERR AUTH ", "auth"),
+    ("ERR invalid password", "auth"),
+    ("ERR max number of clients", "connect"),
+    ("WRONGTYPE ", "wrongtype"),
 )
 
 
-def classify(error: Exception) -> Failure:
-    """Name the cause of an error that a Redis command ended with."""
-    # BlockingConnectionPool says "no connection in time" with the class of a refused connection;
-    # only the cause tells them apart.
-    if type(error) is exceptions.ConnectionError and isinstance(error.__cause__, TimeoutError):
-        return "busy"
-    if isinstance(error, exceptions.ResponseError) and str(error).startswith("WRONGTYPE"):
-        return "wrongtype"
-    for error_class, failure in _BY_CLASS:
-        if isinstance(error, error_class):
-            return failure
-    return "other"
+class RedisFault(Exception):
+    """An operation on Redis that gave no usable reply. Caught inside this package.
+
+    Args:
+        failure: the cause.
+        code: the first word of the server's error, empty where there is none. Never more of it:
+            the rest may quote what was sent.
+    """
+
+    def __init__(self, failure: Failure, code: str = "") -> None:
+        super().__init__(failure)
+        self.failure: Failure = failure
+        self.code = code
+
+
+def fault_of(reply: str) -> RedisFault:
+    """Name the cause of an error that Redis replied with."""
+    code = reply.partition(" ")[0][:20]
+    for beginning, failure in _BY_BEGINNING:
+        if reply.startswith(beginning):
+            return RedisFault(failure, code)
+    return RedisFault("other", code)

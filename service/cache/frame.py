@@ -1,20 +1,25 @@
 """The envelope of a value in Redis, so that a wrong byte or a wrong reply is never an answer.
 
 Layout, big endian: magic (3), schema (1), digest of the key (16), length of the body (4),
-digest of the body (16), body. The key's digest catches a reply that belongs to another request,
-the body's digest catches damage. Neither is a signature: whoever can write to Redis can forge.
+digest of times and body (16), end of life in Unix milliseconds (8), cost in microseconds (4),
+body. The key's digest catches a reply that belongs to another request, the other digest catches
+damage. Neither is a signature: whoever can write to Redis can forge.
 """
 
 import struct
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
 _MAGIC: Final = b"MGP"
-_SCHEMA: Final = 1
+_SCHEMA: Final = 2
 _DIGEST_BYTES: Final = 16
 _HEADER: Final = struct.Struct(f">3sB{_DIGEST_BYTES}sI{_DIGEST_BYTES}s")
+_TIMES: Final = struct.Struct(">QI")
+_BODY_AT: Final = _HEADER.size + _TIMES.size
+_LONGEST_COST_US: Final = (1 << 32) - 1
 
-FRAME_OVERHEAD_BYTES: Final = _HEADER.size
+FRAME_OVERHEAD_BYTES: Final = _BODY_AT
 """What `seal` adds to a body."""
 
 
@@ -22,13 +27,27 @@ class BadFrame(ValueError):
     """Bytes that are not the value of this key. Caught inside this package, never leaves it."""
 
 
-def seal(key: bytes, body: bytes) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A value with its times, which travel with it from the process that made it.
+
+    `expires_at` is in Unix seconds, to the millisecond; `cost_s` is how long making it took.
+    """
+
+    body: bytes
+    expires_at: float
+    cost_s: float
+
+
+def seal(key: bytes, stored: Stored) -> bytes:
     """Wrap a value for storing under `key`."""
-    return _HEADER.pack(_MAGIC, _SCHEMA, _digest(key), len(body), _digest(body)) + body
+    cost_us = min(round(stored.cost_s * 1e6), _LONGEST_COST_US)
+    rest = _TIMES.pack(round(stored.expires_at * 1e3), cost_us) + stored.body
+    return _HEADER.pack(_MAGIC, _SCHEMA, _digest(key), len(stored.body), _digest(rest)) + rest
 
 
-def unseal(key: bytes, frame: object, max_body_bytes: int) -> bytes:
-    """Return the body of a frame that was sealed for `key`.
+def unseal(key: bytes, frame: object, max_body_bytes: int) -> Stored:
+    """Return what was sealed for `key`.
 
     Args:
         key: the key that was asked for.
@@ -40,18 +59,19 @@ def unseal(key: bytes, frame: object, max_body_bytes: int) -> bytes:
     """
     if not isinstance(frame, bytes):
         raise BadFrame(f"reply is {type(frame).__name__}, not bytes")
-    if not _HEADER.size <= len(frame) <= _HEADER.size + max_body_bytes:
+    if not _BODY_AT <= len(frame) <= _BODY_AT + max_body_bytes:
         raise BadFrame(f"frame of {len(frame)} bytes")
-    magic, schema, key_digest, length, body_digest = _HEADER.unpack_from(frame)
+    magic, schema, key_digest, length, digest = _HEADER.unpack_from(frame)
     if (magic, schema) != (_MAGIC, _SCHEMA):
         raise BadFrame("other format or schema")
     if key_digest != _digest(key):
         raise BadFrame("value of another key")
-    body = frame[_HEADER.size :]
-    if length != len(body) or body_digest != _digest(body):
+    rest = memoryview(frame)[_HEADER.size :]
+    if length != len(rest) - _TIMES.size or digest != _digest(rest):
         raise BadFrame("damaged body")
-    return body
+    expires_at_ms, cost_us = _TIMES.unpack_from(rest)
+    return Stored(frame[_BODY_AT:], expires_at_ms / 1e3, cost_us / 1e6)
 
 
-def _digest(content: bytes) -> bytes:
+def _digest(content: bytes | memoryview) -> bytes:
     return blake2b(content, digest_size=_DIGEST_BYTES).digest()

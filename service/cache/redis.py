@@ -1,103 +1,119 @@
 """The second tier: answers shared between processes in Redis, which may fail at any time.
 
 Every operation ends within `RedisLimits.budget_s` and none raises for a fault of Redis: a fault is
-a miss with a reason. Only single-key commands are used (GETRANGE, SET, UNLINK, and PING), so an
-access rule for the user needs no more than these, and a cluster's proxy can route them.
+a miss with a reason. Only single-key commands are used (GETRANGE, SET, UNLINK), beside PING and
+INFO, so an access rule for the user needs no more than these, and a cluster's proxy can route them.
 """
 
 import asyncio
 import logging
-import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
-from redis.asyncio import BlockingConnectionPool
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
-
+from service.cache.address import RedisAddress
 from service.cache.breaker import Breaker, BreakerState
-from service.cache.connections import RedisLimits, open_pool
-from service.cache.failures import ANSWERED, UNDECIDED, Failure, classify
-from service.cache.frame import FRAME_OVERHEAD_BYTES, BadFrame, seal, unseal
+from service.cache.failures import ANSWERED, UNDECIDED, Failure, RedisFault
+from service.cache.frame import FRAME_OVERHEAD_BYTES, BadFrame, Stored, seal, unseal
+from service.cache.pipeline import Pipeline, RedisLimits, Reply, connect, pack
+from service.cache.room import Room, read_room
 
 logger = logging.getLogger(__name__)
 
-_FAULTS: Final = (RedisError, OSError, BadFrame)
 _QUIET_S: Final = 60.0
 """A refusal (memory full, read-only, ...) is logged anew only after this long without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What a read gave. `failure` None and `value` None is an ordinary miss."""
+    """What a read gave. `failure` None and `value` None is an ordinary miss.
+
+    `left_s` is the value's life from now on, `cost_s` how long making it took.
+    """
 
     value: bytes | None
     failure: Failure | None = None
+    left_s: float = field(default=0.0, compare=False)
+    cost_s: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class RedisStats:
-    """Counts since start, and the pool now. `failures` holds reads and writes, by reason seen."""
+    """Counts since start, and the connection now. `failures` holds reads and writes, by reason."""
 
     hits: int
     misses: int
     writes: int
     failures: Mapping[Failure, int]
     breaker: BreakerState
-    idle_connections: int
-    busy_connections: int
+    connects: int
+    pending: int
 
 
 class RedisCache:
-    """Bytes by key in Redis, framed, with a time to live, behind a breaker.
+    """Bytes by key in Redis, framed, with a time to live, behind a breaker. Event loop only.
 
     Args:
-        pool: from `open_pool`; this object closes it.
-        limits: the same that the pool was built with.
+        address: where; connects at the first use.
+        limits: bounds of an operation.
         breaker: decides when not to ask.
-        ttl_s: longest life of a value.
-        ttl_jitter: share of `ttl_s` by which a life may be shorter, so that values written
-            together do not expire together.
-        chance: uniform numbers in [0, 1).
+        max_server_bytes: where the server has no limit of its own, nothing is written while it
+            holds more than this; see `look_at_room`.
         clock: monotonic seconds.
+        wall_clock: Unix seconds. A host whose clock is wrong refreshes too early or not at all;
+            Redis itself ends the life of a value, by its own clock.
     """
 
     def __init__(
         self,
-        pool: BlockingConnectionPool,
+        address: RedisAddress,
         limits: RedisLimits,
         breaker: Breaker,
         *,
-        ttl_s: float,
-        ttl_jitter: float = 0.1,
-        chance: Callable[[], float] = random.random,
+        max_server_bytes: int | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._pool = pool
+        self._address = address
         self._limits = limits
         self._breaker = breaker
-        self._ttl_s = ttl_s
-        self._ttl_jitter = ttl_jitter
-        self._chance = chance
+        self._max_server_bytes = max_server_bytes
         self._clock = clock
-        self._hits = self._misses = self._writes = 0
+        self._wall_clock = wall_clock
+        self._pipeline: Pipeline | None = None
+        self._connecting: asyncio.Task[Pipeline] | None = None
+        # Of a hostile 50 MB value no more than the limit plus one byte arrives.
+        last = FRAME_OVERHEAD_BYTES + limits.max_value_bytes
+        self._get = pack("GETRANGE", b"\0", 0, last).split(b"$1\r\n\0\r\n", 1)
+        self._hits = self._misses = self._writes = self._connects = 0
         self._failures: Counter[Failure] = Counter()
         self._last_refused: dict[Failure, float] = {}
+        self._last_loss: RedisFault | None = None
         self._outage_began = 0.0
+        self.room: Room | None = None
+        """What the server's memory allows, as last told by `look_at_room`; None: not known."""
 
     @classmethod
-    def open(cls, url: str, *, ttl_s: float, limits: RedisLimits | None = None) -> "RedisCache":
-        """Build a cache for a URL with the real clock and chance; connects at the first use.
+    def open(
+        cls,
+        url: str,
+        *,
+        limits: RedisLimits | None = None,
+        max_server_bytes: int | None = None,
+    ) -> "RedisCache":
+        """Build a cache for a URL with the real clocks; connects at the first use.
 
         Raises:
             InvalidSettings: the URL cannot be used.
         """
-        limits = limits or RedisLimits()
-        return cls(open_pool(url, limits), limits, Breaker(), ttl_s=ttl_s)
+        return cls(
+            RedisAddress.parse(url),
+            limits or RedisLimits(),
+            Breaker(),
+            max_server_bytes=max_server_bytes,
+        )
 
     @property
     def breaker_state(self) -> BreakerState:
@@ -107,138 +123,167 @@ class RedisCache:
     @property
     def stats(self) -> RedisStats:
         """A snapshot of the counters."""
-        (idle, _), (busy, _) = self._pool.get_connection_count()
         return RedisStats(
             hits=self._hits,
             misses=self._misses,
             writes=self._writes,
             failures=dict(self._failures),
             breaker=self._breaker.state,
-            idle_connections=idle,
-            busy_connections=busy,
+            connects=self._connects,
+            pending=0 if self._pipeline is None else self._pipeline.pending,
         )
 
     async def get(self, key: bytes) -> Lookup:
         """Read a value. Whatever is wrong with Redis or the stored bytes, this is a miss."""
-        value: bytes | None = None
-        failure = self._refusal()
-        if failure is None:
-            try:
-                async with self._connection() as connection:
-                    value = await self._read(connection, key)
-                self._succeed()
-            except _FAULTS as error:
-                failure = self._fail(error)
-        if value is None:
+        if not self._breaker.admit():
+            self._failures["open"] += 1
             self._misses += 1
-        else:
-            self._hits += 1
-        return Lookup(value, failure)
+            return Lookup(None, "open")
+        before, after = self._get
+        try:
+            frame = await self._ask(b"%b$%d\r\n%b\r\n%b" % (before, len(key), key, after))
+            stored = None if frame == b"" else await self._unseal(key, frame)
+        except RedisFault as fault:
+            self._misses += 1
+            return Lookup(None, self._fail(fault))
+        self._succeed()
+        if stored is None:
+            self._misses += 1
+            return Lookup(None)
+        self._hits += 1
+        return Lookup(stored.body, None, stored.expires_at - self._wall_clock(), stored.cost_s)
 
-    async def put(self, key: bytes, value: bytes) -> Failure | None:
-        """Store a value, replacing what is there. Returns why not, or None where it is stored."""
-        if len(value) > self._limits.max_value_bytes:
-            self._failures["oversized"] += 1
-            return "oversized"
-        failure = self._refusal()
-        if failure is None:
-            try:
-                async with self._connection() as connection:
-                    await self._write(connection, key, value)
-                self._writes += 1
-                self._succeed()
-            except _FAULTS as error:
-                failure = self._fail(error)
-        return failure
+    async def put(
+        self, key: bytes, value: bytes, *, ttl_s: float, cost_s: float = 0.0
+    ) -> Failure | None:
+        """Store a value, replacing what is there. Returns why not, or None where it is stored.
+
+        Args:
+            key: from `cache_key`.
+            value: at most `max_value_bytes`.
+            ttl_s: its life.
+            cost_s: how long making it took; comes back with it.
+        """
+        refusal = self._refusal(len(value))
+        if refusal is not None:
+            self._failures[refusal] += 1
+            return refusal
+        frame = seal(key, Stored(value, self._wall_clock() + ttl_s, cost_s))
+        try:
+            reply = await self._ask(pack("SET", key, frame, "PX", max(1, round(ttl_s * 1e3))))
+            if reply != b"OK":
+                self._drop_connection()
+                raise RedisFault("corrupt")
+        except RedisFault as fault:
+            return self._fail(fault)
+        self._writes += 1
+        self._succeed()
+        return None
 
     async def ping(self) -> Failure | None:
         """Ask Redis for a sign of life, whatever the breaker thinks. Returns what is wrong."""
         try:
-            async with self._connection() as connection:
-                await _ask(connection, "PING")
-        except _FAULTS as error:
-            return classify(error)
+            await self._ask(pack("PING"))
+        except RedisFault as fault:
+            return fault.failure
+        return None
+
+    async def look_at_room(self) -> Failure | None:
+        """Ask how much memory the server uses and may use; see `room`. Returns what is wrong."""
+        if not self._breaker.admit():
+            return "open"
+        try:
+            self.room = read_room(await self._ask(pack("INFO", "memory")), self._max_server_bytes)
+        except RedisFault as fault:
+            return self._fail(fault)
+        self._succeed()
         return None
 
     async def aclose(self) -> None:
-        """Close all connections. Call it when no operation is under way any more."""
+        """Close the connection. Call it when no operation is under way any more."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
+        if self._pipeline is not None:
+            await self._pipeline.aclose()
+            self._pipeline = None
+
+    async def _ask(self, command: bytes) -> Reply:
+        pipeline = self._pipeline
+        if pipeline is not None and not pipeline.is_lost:
+            return await pipeline.ask(command)
         try:
-            await self._pool.aclose()
-        except _FAULTS as error:
-            logger.debug("Redis connection did not close in time: %s", classify(error))
+            # Connecting and asking together must fit into the budget.
+            async with asyncio.timeout(self._limits.budget_s):
+                pipeline = await self._connect()
+                return await pipeline.ask(command)
+        except TimeoutError:
+            raise RedisFault("timeout") from None
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AbstractConnection]:
-        """Lend a connection; the block, and getting the connection, must fit into the budget.
+    async def _connect(self) -> Pipeline:
+        if self._connecting is None:
+            self._connects += 1
+            self._connecting = asyncio.create_task(connect(self._address, self._limits))
+            self._connecting.add_done_callback(self._connected)
+        # One attempt for all who wait; it outlives a caller who leaves.
+        return await asyncio.shield(self._connecting)
 
-        redis-py drops the connection when a read or write on it fails, times out or is cancelled,
-        so what comes back to the pool never has a reply outstanding.
-        """
-        async with asyncio.timeout(self._limits.budget_s):
-            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call,unused-ignore]
-            try:
-                yield connection
-            finally:
-                await self._pool.release(connection)
+    def _connected(self, connecting: asyncio.Task[Pipeline]) -> None:
+        self._connecting = None
+        if not connecting.cancelled() and connecting.exception() is None:
+            self._pipeline = connecting.result()
 
-    async def _read(self, connection: AbstractConnection, key: bytes) -> bytes | None:
-        # GETRANGE, not GET: of a hostile 50 MB value no more than the limit plus one byte arrives.
-        last = FRAME_OVERHEAD_BYTES + self._limits.max_value_bytes
-        frame = await _ask(connection, "GETRANGE", key, 0, last)
-        if frame == b"":
-            return None
+    async def _unseal(self, key: bytes, frame: Reply) -> Stored:
         try:
             return unseal(key, frame, self._limits.max_value_bytes)
         except BadFrame:
             # Either the stored bytes are bad or the reply is not ours. Remove the one and leave
             # the connection, whose next replies may be shifted too.
             try:
-                await _ask(connection, "UNLINK", key)
+                await self._ask(pack("UNLINK", key))
             finally:
-                await connection.disconnect(nowait=True)
-            raise
+                self._drop_connection()
+            raise RedisFault("corrupt") from None
 
-    async def _write(self, connection: AbstractConnection, key: bytes, value: bytes) -> None:
-        ttl_ms = max(1, round(self._ttl_s * (1.0 - self._ttl_jitter * self._chance()) * 1000))
-        reply = await _ask(connection, "SET", key, seal(key, value), "PX", ttl_ms)
-        if reply != b"OK":
-            await connection.disconnect(nowait=True)
-            raise BadFrame("reply to SET is not OK")
+    def _drop_connection(self) -> None:
+        if self._pipeline is not None:
+            self._pipeline.drop("connect")
+            self._pipeline = None
 
-    def _refusal(self) -> Failure | None:
-        if self._breaker.admit():
-            return None
-        self._failures["open"] += 1
-        return "open"
+    def _refusal(self, size_bytes: int) -> Failure | None:
+        if size_bytes > self._limits.max_value_bytes:
+            return "oversized"
+        if self.room is not None and self.room.is_full:
+            return "full"
+        return None if self._breaker.admit() else "open"
 
     def _succeed(self) -> None:
         if self._breaker.succeed():
             outage_s = self._clock() - self._outage_began
             logger.info("Redis answers again after %.1f s", outage_s)
 
-    def _fail(self, error: Exception) -> Failure:
-        failure = classify(error)
+    def _fail(self, fault: RedisFault) -> Failure:
+        failure = fault.failure
         self._failures[failure] += 1
         if failure in ANSWERED:
             self._succeed()
-        elif failure not in UNDECIDED and self._breaker.fail():
+        elif self._is_news(fault) and self._breaker.fail():
             self._outage_began = self._clock()
             logger.warning("Redis is out of use (%s); answering without it", failure)
         if failure in ANSWERED or failure == "other":
-            self._log_refusal(failure, error)
+            self._log_refusal(fault)
         return failure
 
-    def _log_refusal(self, failure: Failure, error: Exception) -> None:
+    def _is_news(self, fault: RedisFault) -> bool:
+        # All who shared a connection learn of its loss, but it is one loss: a server that hangs up
+        # once is asked again at once. A late reply is a fault for each who waited.
+        is_told = fault.failure == "connect" and fault is self._last_loss
+        self._last_loss = fault
+        return fault.failure not in UNDECIDED and not is_told
+
+    def _log_refusal(self, fault: RedisFault) -> None:
         now = self._clock()
-        before = self._last_refused.get(failure)
-        self._last_refused[failure] = now
+        before = self._last_refused.get(fault.failure)
+        self._last_refused[fault.failure] = now
         if before is None or now - before >= _QUIET_S:
-            # Only the first word, the error's code: the rest may quote what was sent.
-            code = str(error).partition(" ")[0][:20]
-            logger.warning("Redis refuses or holds a bad value (%s, %r)", failure, code)
-
-
-async def _ask(connection: AbstractConnection, *command: str | bytes | int) -> object:
-    await connection.send_command(*command)
-    reply: object = await connection.read_response()
-    return reply
+            logger.warning("Redis refuses or holds a bad value (%s, %r)", fault.failure, fault.code)

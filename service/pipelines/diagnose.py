@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from service.cache.redis import RedisCache
+from service.cache.room import Room
 from service.encoders.exports import ExportManifest, find_export
 from service.encoders.registry import Registry
 from service.errors import MagpieError
@@ -118,19 +119,24 @@ def _redis(settings: Settings) -> Finding:
     if settings.redis_url is None:
         return Finding("Redis", "note", "not set up; each process caches for itself")
     try:
-        failure = asyncio.run(_ping(settings.redis_url.get_secret_value(), settings.cache_ttl_s))
+        failure, room = asyncio.run(_look_at_redis(settings))
     except MagpieError as error:
         return Finding("Redis", "wrong", error.message, error.hint)
     if failure is not None:
         advice = "Answers are still served, without a shared cache. Check MAGPIE_REDIS_URL."
         return Finding("Redis", "wrong", f"does not answer ({failure})", advice)
+    if room is not None and room.concern is not None:
+        return Finding("Redis", "note", "answers, and is not bounded well", room.concern)
     return Finding("Redis", "fine", "answers")
 
 
-async def _ping(url: str, ttl_s: float) -> str | None:
-    cache = RedisCache.open(url, ttl_s=ttl_s)
+async def _look_at_redis(settings: Settings) -> tuple[str | None, Room | None]:
+    assert settings.redis_url is not None
+    cache = RedisCache.open(settings.redis_url.get_secret_value())
     try:
-        return await cache.ping()
+        failure = await cache.ping()
+        await cache.look_at_room()
+        return failure, cache.room
     finally:
         await cache.aclose()
 

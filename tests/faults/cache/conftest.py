@@ -18,15 +18,16 @@ from typing import Literal, TypeAlias
 import pytest
 import redis
 
+from service.cache.address import RedisAddress
 from service.cache.breaker import Breaker
-from service.cache.connections import RedisLimits, open_pool
+from service.cache.pipeline import RedisLimits
 from service.cache.redis import RedisCache
 
 Mode: TypeAlias = Literal[
     "pass", "black_hole", "latency", "reset", "slice", "truncate", "corrupt", "refuse"
 ]
 
-PATIENT = RedisLimits(budget_s=5, connect_timeout_s=5, socket_timeout_s=5, pool_wait_s=5)
+PATIENT = RedisLimits(budget_s=5, connect_timeout_s=5)
 """For tests of anything but time: a busy machine must not turn an answer into a miss."""
 
 
@@ -254,11 +255,14 @@ async def open_cache() -> AsyncIterator[OpenCache]:
         limits: RedisLimits = PATIENT,
         breaker: Breaker | None = None,
         *,
-        ttl_s: float = 60.0,
-        chance: Callable[[], float] = lambda: 0.0,
+        max_server_bytes: int | None = None,
     ) -> RedisCache:
-        pool = open_pool(url, limits)
-        cache = RedisCache(pool, limits, breaker or Breaker(), ttl_s=ttl_s, chance=chance)
+        cache = RedisCache(
+            RedisAddress.parse(url),
+            limits,
+            breaker or Breaker(),
+            max_server_bytes=max_server_bytes,
+        )
         opened.append(cache)
         return cache
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.cache.breaker import Breaker
-from service.cache.connections import RedisLimits
-from service.cache.frame import seal
+from service.cache.frame import Stored, seal
 from service.cache.keys import cache_key
+from service.cache.pipeline import RedisLimits
 from service.cache.redis import Lookup, RedisCache
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ KEY, OTHER = cache_key("key"), cache_key("other")
 NO_BREAKER = 1_000_000
 CEILING_S = 0.5
 """Ten times the budget: a busy machine may be late, library defaults (5 s, 10 retries) fail."""
+
+
+def sealed(key: bytes, body: bytes) -> bytes:
+    return seal(key, Stored(body, time.time() + 60, 0.001))
 
 
 class Clock:
@@ -45,7 +49,7 @@ async def test_killed_server_is_answered_around_and_used_again_when_back(
     own_server: RedisServer, open_cache: OpenCache, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache = open_cache(own_server.url, RedisLimits())
-    own_server.command("SET", KEY, seal(KEY, b"value"))
+    own_server.command("SET", KEY, sealed(KEY, b"value"))
     await read_until(cache, b"value", within_s=5)
     caplog.set_level(logging.INFO)
     readers = [asyncio.create_task(cache.get(KEY)) for _ in range(50)]
@@ -58,7 +62,7 @@ async def test_killed_server_is_answered_around_and_used_again_when_back(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
     own_server.start()
-    own_server.command("SET", KEY, seal(KEY, b"new"))
+    own_server.command("SET", KEY, sealed(KEY, b"new"))
     await read_until(cache, b"new", within_s=5)
     assert cache.stats.breaker == "closed"
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
@@ -92,10 +96,10 @@ async def test_black_hole_costs_no_more_than_the_budget(
         assert await cache.get(KEY) == Lookup(None, "timeout")
         assert time.monotonic() - start < CEILING_S
         start = time.monotonic()
-        assert await cache.put(KEY, b"value") == "timeout"
+        assert await cache.put(KEY, b"value", ttl_s=60) == "timeout"
         assert time.monotonic() - start < CEILING_S
     await proxy.set_mode("pass")
-    server.command("SET", KEY, seal(KEY, b"value"))
+    server.command("SET", KEY, sealed(KEY, b"value"))
     await read_until(cache, b"value", within_s=5)
 
 
@@ -109,7 +113,7 @@ async def test_budget_holds_where_each_step_alone_would_be_in_time(
 async def test_two_hundred_callers_at_a_black_hole_all_return_in_time(
     proxy: FaultProxy, open_cache: OpenCache
 ) -> None:
-    cache = open_cache(proxy.url, RedisLimits(max_connections=5))
+    cache = open_cache(proxy.url, RedisLimits())
     await proxy.set_mode("black_hole")
     start = time.monotonic()
     found = await asyncio.gather(*(cache.get(KEY) for _ in range(200)))
@@ -123,8 +127,8 @@ async def test_reply_a_second_late_is_a_miss_and_reaches_nobody_else(
     server: RedisServer, proxy: FaultProxy, open_cache: OpenCache
 ) -> None:
     cache = open_cache(proxy.url, RedisLimits(), Breaker(max_failures=NO_BREAKER, max_failing_s=60))
-    server.command("SET", KEY, seal(KEY, b"value"))
-    server.command("SET", OTHER, seal(OTHER, b"other value"))
+    server.command("SET", KEY, sealed(KEY, b"value"))
+    server.command("SET", OTHER, sealed(OTHER, b"other value"))
     await read_until(cache, b"value", within_s=5)
     await proxy.set_mode("latency", delay_s=1.0)
     start = time.monotonic()
@@ -145,7 +149,7 @@ async def test_refused_connection_is_a_miss(
     assert (await cache.get(KEY)).value is None
     assert cache.stats.failures.keys() <= {"connect", "timeout"}
     await proxy.set_mode("pass")
-    server.command("SET", KEY, seal(KEY, b"value"))
+    server.command("SET", KEY, sealed(KEY, b"value"))
     await read_until(cache, b"value", within_s=5)
 
 
@@ -157,7 +161,7 @@ async def test_stopped_server_gives_misses_and_after_waking_only_right_values(
     )
     values = {cache_key(str(number)): b"%d" % number for number in range(20)}
     for key, value in values.items():
-        own_server.command("SET", key, seal(key, value))
+        own_server.command("SET", key, sealed(key, value))
     await asyncio.gather(*(cache.get(key) for key in values))
     own_server.pause()
     try:
@@ -175,8 +179,8 @@ async def test_stopped_server_gives_misses_and_after_waking_only_right_values(
 async def test_reply_cut_or_damaged_at_any_byte_never_gives_a_wrong_value(
     server: RedisServer, proxy: FaultProxy, open_cache: OpenCache, mode: str
 ) -> None:
-    frames = {KEY: seal(KEY, b"value"), OTHER: seal(OTHER, b"other")}
-    reply_bytes = len(b"+OK\r\n$49\r\n\r\n") + len(frames[KEY])
+    frames = {KEY: sealed(KEY, b"value"), OTHER: sealed(OTHER, b"other")}
+    reply_bytes = len(b"+OK\r\n$61\r\n\r\n") + len(frames[KEY])
     reasons: set[str | None] = set()
     for position in range(reply_bytes):
         for key, frame in frames.items():
@@ -198,7 +202,7 @@ async def test_reply_in_single_bytes_is_read_whole(
     cache = open_cache(proxy.url)
     value = bytes(range(256)) * 4
     await proxy.set_mode("slice")
-    assert await cache.put(KEY, value) is None
+    assert await cache.put(KEY, value, ttl_s=60) is None
     assert await cache.get(KEY) == Lookup(value)
 
 

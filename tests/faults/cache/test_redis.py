@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from service.cache.breaker import Breaker
-from service.cache.connections import RedisLimits
-from service.cache.frame import seal
+from service.cache.frame import Stored, seal
 from service.cache.keys import cache_key
+from service.cache.pipeline import RedisLimits
 from service.cache.redis import Lookup, RedisCache
 
 if TYPE_CHECKING:
@@ -22,29 +24,27 @@ pytestmark = pytest.mark.redis
 KEY = cache_key("key")
 
 
-def small_pool(connections: int) -> RedisLimits:
-    return RedisLimits(
-        budget_s=5,
-        connect_timeout_s=5,
-        socket_timeout_s=5,
-        pool_wait_s=0.02,
-        max_connections=connections,
-    )
+def narrow(pending: int) -> RedisLimits:
+    return RedisLimits(budget_s=5, connect_timeout_s=5, max_pending=pending)
+
+
+def sealed(key: bytes, body: bytes) -> bytes:
+    return seal(key, Stored(body, time.time() + 60, 0.001))
 
 
 async def test_stored_value_is_read_by_another_process(
     server: RedisServer, open_cache: OpenCache
 ) -> None:
-    assert await open_cache(server.url).put(KEY, b"\x00value\r\n") is None
+    assert await open_cache(server.url).put(KEY, b"\x00value\r\n", ttl_s=60) is None
     assert await open_cache(server.url).get(KEY) == Lookup(b"\x00value\r\n", None)
 
 
 async def test_cache_connects_at_first_use_and_leaves_nothing_open(server: RedisServer) -> None:
-    cache = RedisCache.open(server.url, ttl_s=60)
+    cache = RedisCache.open(server.url)
     assert server.clients(at_most=0) == []
     # With production's limits a busy machine may miss a few times.
     for _ in range(100):
-        if await cache.put(KEY, b"value") is None:
+        if await cache.put(KEY, b"value", ttl_s=60) is None:
             break
     assert cache.stats.writes == 1
     await cache.aclose()
@@ -61,24 +61,25 @@ async def test_unknown_key_is_a_miss_and_no_failure(
 
 async def test_empty_value_is_a_value(server: RedisServer, open_cache: OpenCache) -> None:
     cache = open_cache(server.url)
-    await cache.put(KEY, b"")
+    await cache.put(KEY, b"", ttl_s=60)
     assert await cache.get(KEY) == Lookup(b"", None)
 
 
-@pytest.mark.parametrize(("chance", "ttl_ms"), [(0.0, 60_000), (0.5, 57_000), (0.999, 54_006)])
-async def test_life_of_a_value_is_shortened_by_chance(
-    server: RedisServer, open_cache: OpenCache, chance: float, ttl_ms: int
+async def test_life_and_cost_travel_with_a_value(
+    server: RedisServer, open_cache: OpenCache
 ) -> None:
-    cache = open_cache(server.url, ttl_s=60.0, chance=lambda: chance)
-    await cache.put(KEY, b"value")
+    assert await open_cache(server.url).put(KEY, b"value", ttl_s=60, cost_s=0.25) is None
     left_ms = server.command("PTTL", KEY)
     assert isinstance(left_ms, int)
-    assert ttl_ms - 10_000 < left_ms <= ttl_ms
+    assert 50_000 < left_ms <= 60_000
+    found = await open_cache(server.url).get(KEY)
+    assert (found.value, found.cost_s) == (b"value", 0.25)
+    assert 50 < found.left_s <= 60
 
 
 async def test_expired_value_is_a_miss(server: RedisServer, open_cache: OpenCache) -> None:
     cache = open_cache(server.url)
-    await cache.put(KEY, b"value")
+    await cache.put(KEY, b"value", ttl_s=60)
     server.command("PEXPIREAT", KEY, 1)
     assert await cache.get(KEY) == Lookup(None, None)
 
@@ -100,14 +101,14 @@ async def test_unix_socket_works(own_server: RedisServer, open_cache: OpenCache)
     own_server.kill()
     own_server.start("--unixsocket", str(path))
     cache = open_cache(f"unix://{path}?db=1")
-    await cache.put(KEY, b"value")
+    await cache.put(KEY, b"value", ttl_s=60)
     assert (await cache.get(KEY)).value == b"value"
 
 
 # Bad values.
 
 
-@pytest.mark.parametrize("stored", [b"plain", b"\x80\x04]\x94.", seal(b"other", b"value")])
+@pytest.mark.parametrize("stored", [b"plain", b"\x80\x04]\x94.", sealed(b"other", b"value")])
 async def test_foreign_bytes_at_the_key_are_a_miss_and_removed(
     server: RedisServer, open_cache: OpenCache, stored: bytes
 ) -> None:
@@ -122,7 +123,7 @@ async def test_flipped_bit_in_a_stored_value_is_a_miss_and_removed(
     server: RedisServer, open_cache: OpenCache
 ) -> None:
     cache = open_cache(server.url)
-    await cache.put(KEY, b"value")
+    await cache.put(KEY, b"value", ttl_s=60)
     server.command("SETBIT", KEY, 350, 1 - int(str(server.command("GETBIT", KEY, 350))))
     assert await cache.get(KEY) == Lookup(None, "corrupt")
     assert server.command("EXISTS", KEY) == 0
@@ -146,7 +147,7 @@ async def test_write_that_is_not_confirmed_counts_as_not_done(
 ) -> None:
     await proxy.set_mode("corrupt", after_bytes=len(b"+OK\r\n") + 1)
     cache = open_cache(proxy.url)
-    assert await cache.put(KEY, b"value") == "corrupt"
+    assert await cache.put(KEY, b"value", ttl_s=60) == "corrupt"
     assert cache.stats.writes == 0
 
 
@@ -163,8 +164,8 @@ async def test_value_above_the_limit_is_not_stored(
     server: RedisServer, open_cache: OpenCache
 ) -> None:
     cache = open_cache(server.url)
-    assert await cache.put(KEY, bytes((1 << 20) + 1)) == "oversized"
-    assert await cache.put(KEY, bytes(1 << 20)) is None
+    assert await cache.put(KEY, bytes((1 << 20) + 1), ttl_s=60) == "oversized"
+    assert await cache.put(KEY, bytes(1 << 20), ttl_s=60) is None
     assert len((await cache.get(KEY)).value or b"") == 1 << 20
 
 
@@ -174,37 +175,54 @@ async def test_wrong_type_at_the_key_is_a_miss_and_healed_by_the_next_write(
     server.command("RPUSH", KEY, "a")
     cache = open_cache(server.url)
     assert await cache.get(KEY) == Lookup(None, "wrongtype")
-    assert await cache.put(KEY, b"value") is None
+    assert await cache.put(KEY, b"value", ttl_s=60) is None
     assert await cache.get(KEY) == Lookup(b"value", None)
 
 
 # Many callers, and callers that leave.
 
 
-async def test_two_hundred_callers_on_a_pool_of_five_get_their_value_or_a_miss(
+async def test_two_hundred_callers_at_once_share_one_connection_and_all_get_their_value(
     server: RedisServer, open_cache: OpenCache
 ) -> None:
-    writer = open_cache(server.url)
+    cache = open_cache(server.url)
     keys = [cache_key(str(number)) for number in range(200)]
     for key in keys:
-        await writer.put(key, b"value of " + key)
-    cache = open_cache(server.url, small_pool(5))
+        await cache.put(key, b"value of " + key, ttl_s=60)
     found = await asyncio.gather(*(cache.get(key) for key in keys))
+    assert found == [Lookup(b"value of " + key) for key in keys]
+    assert (cache.stats.connects, cache.stats.failures) == (1, {})
+    assert server.clients(at_most=1) == ["magpie"]
+
+
+async def test_two_hundred_callers_where_five_may_wait_get_their_value_or_a_miss_at_once(
+    server: RedisServer, proxy: FaultProxy, open_cache: OpenCache
+) -> None:
+    """The sixth does not wait for a place: it is a miss in the same turn of the loop."""
+    cache = open_cache(proxy.url, narrow(5))
+    keys = [cache_key(str(number)) for number in range(200)]
+    for key in keys:
+        await cache.put(key, b"value of " + key, ttl_s=60)
+    await proxy.set_mode("latency", delay_s=0.2)
+    tasks = [asyncio.create_task(cache.get(key)) for key in keys]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert sum(task.done() for task in tasks) == 195
+    found = await asyncio.gather(*tasks)
     for key, lookup in zip(keys, found, strict=True):
         assert lookup in (Lookup(b"value of " + key), Lookup(None, "busy"))
-    assert any(lookup.value for lookup in found)
+    assert sum(lookup.value is not None for lookup in found) == 5
     assert cache.breaker_state == "closed"
-    await writer.aclose()
-    assert len(server.clients(at_most=5)) <= 5
+    await proxy.set_mode("pass")
     for key in keys[:20]:
         assert await cache.get(key) == Lookup(b"value of " + key)
 
 
-async def test_pool_that_stays_busy_is_a_miss_and_says_nothing_about_redis(
+async def test_too_many_questions_are_misses_and_say_nothing_about_redis(
     server: RedisServer, proxy: FaultProxy, open_cache: OpenCache
 ) -> None:
-    cache = open_cache(proxy.url, small_pool(1), Breaker(max_failures=1))
-    await cache.put(KEY, b"value")
+    cache = open_cache(proxy.url, narrow(1), Breaker(max_failures=1))
+    await cache.put(KEY, b"value", ttl_s=60)
     await proxy.set_mode("latency", delay_s=0.3)
     slow = asyncio.create_task(cache.get(KEY))
     await asyncio.sleep(0.01)
@@ -213,26 +231,43 @@ async def test_pool_that_stays_busy_is_a_miss_and_says_nothing_about_redis(
     assert await slow == Lookup(b"value")
 
 
+async def test_connection_that_is_lost_once_is_one_failure_however_many_shared_it(
+    server: RedisServer, proxy: FaultProxy, open_cache: OpenCache
+) -> None:
+    cache = open_cache(proxy.url)
+    await cache.put(KEY, b"value", ttl_s=60)
+    await proxy.set_mode("reset", after_bytes=0)
+    found = await asyncio.gather(*(cache.get(KEY) for _ in range(50)))
+    assert set(found) == {Lookup(None, "connect")}
+    assert cache.breaker_state == "closed"
+    await proxy.set_mode("pass")
+    assert await cache.get(KEY) == Lookup(b"value")
+
+
+CANCELS = 10_000 if os.environ.get("FAULTS") == "all" else 1_000
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_callers_that_leave_mid_command_never_shift_replies(
     server: RedisServer, open_cache: OpenCache, seed: int
 ) -> None:
     """CVE-2023-28858 and -28859: a cancelled command's reply was read by the next caller."""
     chance = random.Random(seed)
-    cache = open_cache(server.url, small_pool(4))
+    cache = open_cache(server.url)
     keys = [cache_key(str(number)) for number in range(50)]
     for key in keys:
-        await cache.put(key, b"value of " + key)
+        await cache.put(key, b"value of " + key, ttl_s=60)
 
     async def read_and_check(key: bytes) -> None:
         assert (await cache.get(key)).value in (None, b"value of " + key)
 
-    for _ in range(40):
+    cancels = 0
+    while cancels < CANCELS:
         tasks = [asyncio.create_task(read_and_check(chance.choice(keys))) for _ in range(10)]
         for task in chance.sample(tasks, 8):
             for _ in range(chance.randrange(8)):
                 await asyncio.sleep(0)
-            task.cancel()
+            cancels += task.cancel()
             if chance.random() < 0.3:
                 await asyncio.sleep(0)
                 task.cancel()
@@ -245,6 +280,18 @@ async def test_callers_that_leave_mid_command_never_shift_replies(
     assert "corrupt" not in cache.stats.failures
     for key in keys:
         assert await cache.get(key) == Lookup(b"value of " + key)
-    assert cache.stats.busy_connections == 0
-    assert cache.stats.idle_connections <= 4
-    assert len(server.clients(at_most=4)) <= 4
+    assert cache.stats.pending == 0
+    assert cache.stats.connects == 1
+    assert server.clients(at_most=1) == ["magpie"]
+
+
+async def test_callers_that_leave_while_it_connects_do_not_end_the_attempt(
+    proxy: FaultProxy, open_cache: OpenCache
+) -> None:
+    await proxy.set_mode("latency", delay_s=0.1)
+    cache = open_cache(proxy.url)
+    first, second = (asyncio.create_task(cache.get(KEY)) for _ in range(2))
+    await asyncio.sleep(0.02)
+    first.cancel()
+    assert await second == Lookup(None)
+    assert proxy.connects == 1

@@ -65,11 +65,11 @@ async def test_full_memory_refuses_writes_and_still_serves_reads(
     own_server: RedisServer, open_cache: OpenCache, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache = open_cache(own_server.url)
-    await cache.put(KEY, b"value")
+    await cache.put(KEY, b"value", ttl_s=60)
     own_server.command("CONFIG", "SET", "maxmemory", "1")
     with caplog.at_level(logging.INFO):
         for _ in range(20):
-            assert await cache.put(cache_key("new"), b"new") == "oom"
+            assert await cache.put(cache_key("new"), b"new", ttl_s=60) == "oom"
     assert await cache.get(KEY) == Lookup(b"value", None)
     assert (cache.breaker_state, cache.stats.failures) == ("closed", {"oom": 20})
     assert len(caplog.records) == 1
@@ -79,9 +79,9 @@ async def test_read_only_replica_refuses_writes_and_still_serves_reads(
     own_server: RedisServer, open_cache: OpenCache
 ) -> None:
     cache = open_cache(own_server.url)
-    await cache.put(KEY, b"value")
+    await cache.put(KEY, b"value", ttl_s=60)
     own_server.command("REPLICAOF", "127.0.0.1", "1")
-    assert await cache.put(KEY, b"new") == "readonly"
+    assert await cache.put(KEY, b"new", ttl_s=60) == "readonly"
     assert await cache.get(KEY) == Lookup(b"value", None)
 
 
@@ -94,15 +94,15 @@ async def test_missing_password_is_a_miss(own_server: RedisServer, open_cache: O
     assert await open_cache(wrong).get(KEY) == Lookup(None, "auth")
 
 
-async def test_user_with_four_commands_on_our_keys_is_enough(
+async def test_user_with_five_commands_on_our_keys_is_enough(
     own_server: RedisServer, open_cache: OpenCache
 ) -> None:
     own_server.command(
         "ACL", "SETUSER", "magpie", "on", ">word", "~magpie:*", "-@all",
-        "+getrange", "+set", "+unlink", "+ping", "+client|setname",
+        "+getrange", "+set", "+unlink", "+ping", "+info", "+client|setname",
     )  # fmt: skip
     cache = open_cache(own_server.url.replace("redis://", "redis://magpie:word@"))
-    assert await cache.put(KEY, b"value") is None
+    assert await cache.put(KEY, b"value", ttl_s=60) is None
     assert await cache.get(KEY) == Lookup(b"value", None)
     own_server.command("SET", KEY, "plain")
     assert await cache.get(KEY) == Lookup(None, "corrupt")
@@ -131,7 +131,7 @@ async def test_every_refusal_is_a_miss_with_its_reason(
 ) -> None:
     cache = open_cache(await scripted_url(reply))
     assert await cache.get(KEY) == Lookup(None, failure)
-    assert await cache.put(KEY, b"value") == failure
+    assert await cache.put(KEY, b"value", ttl_s=60) == failure
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.cache.breaker import Breaker
-from service.cache.connections import RedisLimits
 from service.cache.keys import cache_key
+from service.cache.lifetimes import Lifetimes
 from service.cache.local import LocalCache
+from service.cache.pipeline import RedisLimits
 from service.cache.redis import RedisCache
-from service.cache.tiers import CACHE_UNAVAILABLE, Cached, TieredCache
+from service.cache.tiers import CACHE_UNAVAILABLE, Cached, Made, TieredCache
 
 if TYPE_CHECKING:
     from tests.faults.cache.conftest import FaultProxy, OpenCache, RedisServer
@@ -23,15 +24,15 @@ pytestmark = pytest.mark.redis
 KEY = cache_key("key")
 
 
-def tiered(redis: RedisCache, max_pending_writes: int = 64) -> TieredCache:
+def tiered(redis: RedisCache, max_background: int = 64) -> TieredCache:
     local = LocalCache(max_bytes=1_000_000, ttl_s=60)
-    return TieredCache(local, redis, max_pending_writes=max_pending_writes)
+    return TieredCache(local, redis, lifetimes=Lifetimes(60), max_background=max_background)
 
 
-def computing(value: bytes) -> Callable[[], Awaitable[bytes]]:
-    async def compute() -> bytes:
+def computing(value: bytes) -> Callable[[], Awaitable[Made]]:
+    async def compute() -> Made:
         await asyncio.sleep(0)
-        return value
+        return Made(value)
 
     return compute
 
@@ -120,15 +121,15 @@ async def test_caller_does_not_wait_for_the_write_and_writes_are_bounded(
 ) -> None:
     breaker = Breaker(max_failures=1_000, max_failing_s=60)
     redis = open_cache(proxy.url, breaker=breaker)
-    cache = tiered(redis, max_pending_writes=2)
-    await redis.put(KEY, b"warm")
+    cache = tiered(redis, max_background=2)
+    await redis.put(KEY, b"warm", ttl_s=60)
 
     arrived = asyncio.Barrier(5)
 
-    async def stall_then_compute() -> bytes:
+    async def stall_then_compute() -> Made:
         await arrived.wait()
         await proxy.set_mode("latency", delay_s=0.2)
-        return b"value"
+        return Made(b"value")
 
     answers = await asyncio.gather(
         *(cache.get_or_compute(cache_key(str(n)), stall_then_compute) for n in range(5))

@@ -1,35 +1,30 @@
 import pytest
-from redis import exceptions
 
-from service.cache.failures import Failure, classify
-from service.cache.frame import BadFrame
-
-
-def caused(error: Exception, cause: Exception) -> Exception:
-    error.__cause__ = cause
-    return error
+from service.cache.failures import Failure, fault_of
 
 
 @pytest.mark.parametrize(
-    ("error", "failure"),
+    ("reply", "failure"),
     [
-        (exceptions.ConnectionError("refused"), "connect"),
-        (ConnectionResetError(), "connect"),
-        (exceptions.TimeoutError("read"), "timeout"),
-        (TimeoutError(), "timeout"),
-        (caused(exceptions.ConnectionError("No connection available."), TimeoutError()), "busy"),
-        (caused(exceptions.ConnectionError("refused"), OSError()), "connect"),
-        (exceptions.MaxConnectionsError("full"), "busy"),
-        (exceptions.OutOfMemoryError("maxmemory"), "oom"),
-        (exceptions.ReadOnlyError("replica"), "readonly"),
-        (exceptions.BusyLoadingError("loading"), "loading"),
-        (exceptions.AuthenticationError("no"), "auth"),
-        (exceptions.NoPermissionError("no"), "auth"),
-        (exceptions.ResponseError("WRONGTYPE Operation against a key"), "wrongtype"),
-        (BadFrame("damaged"), "corrupt"),
-        (exceptions.ResponseError("MISCONF disk"), "other"),
-        (exceptions.InvalidResponse("?"), "other"),
+        ("OOM command not allowed when used memory > 'maxmemory'.", "oom"),
+        ("READONLY You can't write against a read only replica.", "readonly"),
+        ("LOADING Redis is loading the dataset in memory", "loading"),
+        ("NOAUTH Authentication required.", "auth"),
+        ("WRONGPASS invalid username-password pair or user is disabled.", "auth"),
+        ("NOPERM User magpie has no permissions to run the 'get' command", "auth"),
+        ("ERR AUTH <password> called without any password configured", "auth"),
+        ("ERR invalid password", "auth"),
+        ("ERR max number of clients reached", "connect"),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", "wrongtype"),
+        ("MISCONF Errors writing to disk", "other"),
+        ("", "other"),
     ],
 )
-def test_every_error_has_one_reason(error: Exception, failure: Failure) -> None:
-    assert classify(error) == failure
+def test_every_error_has_one_reason(reply: str, failure: Failure) -> None:
+    assert fault_of(reply).failure == failure
+
+
+def test_only_the_code_of_an_error_is_kept_because_the_rest_may_quote() -> None:
+    fault = fault_of("ERR unknown command 'hunter2'")
+    assert fault.code == "ERR"
+    assert "hunter2" not in f"{fault} {fault!r}"

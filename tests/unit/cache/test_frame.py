@@ -2,24 +2,41 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.cache.frame import FRAME_OVERHEAD_BYTES, BadFrame, seal, unseal
+from service.cache.frame import FRAME_OVERHEAD_BYTES, BadFrame, Stored, seal, unseal
 
 LIMIT = 1000
 KEY = b"magpie:1:key"
 
 
+def sealed(body: bytes) -> bytes:
+    return seal(KEY, Stored(body, 1_900_000_000.125, 0.25))
+
+
 @settings(deadline=None)
-@given(st.binary(max_size=64), st.binary(max_size=LIMIT))
-def test_sealed_body_comes_back(key: bytes, body: bytes) -> None:
-    frame = seal(key, body)
-    assert unseal(key, frame, LIMIT) == body
+@given(
+    st.binary(max_size=64),
+    st.binary(max_size=LIMIT),
+    st.integers(0, 1 << 50),
+    st.integers(0, (1 << 32) - 1),
+)
+def test_sealed_body_comes_back_with_its_times(
+    key: bytes, body: bytes, expires_at_ms: int, cost_us: int
+) -> None:
+    stored = Stored(body, expires_at_ms / 1e3, cost_us / 1e6)
+    frame = seal(key, stored)
+    assert unseal(key, frame, LIMIT) == stored
     assert len(frame) == len(body) + FRAME_OVERHEAD_BYTES
+
+
+def test_cost_beyond_an_hour_is_no_error() -> None:
+    frame = seal(KEY, Stored(b"", 0.0, 1e9))
+    assert unseal(KEY, frame, LIMIT).cost_s > 3600
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=200), st.data())
 def test_any_flipped_bit_is_noticed(body: bytes, choice: st.DataObject) -> None:
-    frame = bytearray(seal(KEY, body))
+    frame = bytearray(sealed(body))
     bit = choice.draw(st.integers(0, len(frame) * 8 - 1))
     frame[bit // 8] ^= 1 << (bit % 8)
     with pytest.raises(BadFrame):
@@ -29,7 +46,7 @@ def test_any_flipped_bit_is_noticed(body: bytes, choice: st.DataObject) -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=200), st.data())
 def test_any_cut_or_addition_is_noticed(body: bytes, choice: st.DataObject) -> None:
-    frame = seal(KEY, body)
+    frame = sealed(body)
     cut = choice.draw(st.integers(0, len(frame) - 1))
     with pytest.raises(BadFrame):
         unseal(KEY, frame[:cut], LIMIT)
@@ -46,11 +63,11 @@ def test_foreign_bytes_are_never_a_value(content: bytes) -> None:
 
 def test_frame_of_another_key_is_refused() -> None:
     with pytest.raises(BadFrame, match="another key"):
-        unseal(b"other", seal(KEY, b"body"), LIMIT)
+        unseal(b"other", sealed(b"body"), LIMIT)
 
 
 def test_frame_of_another_schema_is_refused() -> None:
-    frame = bytearray(seal(KEY, b"body"))
+    frame = bytearray(sealed(b"body"))
     frame[3] += 1
     with pytest.raises(BadFrame, match="schema"):
         unseal(KEY, bytes(frame), LIMIT)
@@ -58,7 +75,7 @@ def test_frame_of_another_schema_is_refused() -> None:
 
 def test_body_above_the_limit_is_refused() -> None:
     with pytest.raises(BadFrame):
-        unseal(KEY, seal(KEY, bytes(LIMIT + 1)), LIMIT)
+        unseal(KEY, sealed(bytes(LIMIT + 1)), LIMIT)
 
 
 @pytest.mark.parametrize("reply", [None, 3, "text", [b"a"], True])

@@ -4,21 +4,22 @@ import asyncio
 
 import pytest
 
+from service.cache.lifetimes import Lifetimes
 from service.cache.local import LocalCache
-from service.cache.tiers import Cached, TieredCache
+from service.cache.tiers import Cached, Made, TieredCache
 
 
 @pytest.fixture
 def cache() -> TieredCache:
-    return TieredCache(LocalCache(max_bytes=100_000, ttl_s=60), None)
+    return TieredCache(LocalCache(max_bytes=100_000, ttl_s=60), None, lifetimes=Lifetimes(60))
 
 
-async def value() -> bytes:
+async def value() -> Made:
     await asyncio.sleep(0)
-    return b"value"
+    return Made(b"value")
 
 
-async def broken() -> bytes:
+async def broken() -> Made:
     raise ArithmeticError
 
 
@@ -30,7 +31,7 @@ async def test_first_answer_is_computed_and_the_second_local(cache: TieredCache)
 async def test_concurrent_misses_compute_once(cache: TieredCache) -> None:
     calls = 0
 
-    async def counted() -> bytes:
+    async def counted() -> Made:
         nonlocal calls
         calls += 1
         return await value()
@@ -47,9 +48,9 @@ async def test_failed_computation_is_raised_and_not_kept(cache: TieredCache) -> 
 
 
 async def test_value_too_large_to_keep_still_reaches_all_who_wait(cache: TieredCache) -> None:
-    async def large() -> bytes:
+    async def large() -> Made:
         await asyncio.sleep(0)
-        return bytes(200_000)
+        return Made(bytes(200_000))
 
     answers = await asyncio.gather(*(cache.get_or_compute(b"k", large) for _ in range(3)))
     assert [len(answer.value) for answer in answers] == [200_000] * 3

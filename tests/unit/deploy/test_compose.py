@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from service.cache.connections import RedisLimits
+from service.cache.pipeline import RedisLimits
 from service.cache.redis import RedisCache
 
 if TYPE_CHECKING:
     from tests.unit.deploy.conftest import Compose
 
-PATIENT = RedisLimits(budget_s=5, connect_timeout_s=5, socket_timeout_s=5, pool_wait_s=5)
+PATIENT = RedisLimits(budget_s=5, connect_timeout_s=5)
 
 
 @pytest.mark.parametrize("name", ["magpie", "redis"])
@@ -113,10 +113,13 @@ def _answers(port: int) -> bool:
 
 @pytest.mark.redis
 async def test_redis_allows_every_command_that_the_service_sends(redis_as_composed: int) -> None:
-    cache = RedisCache.open(f"redis://127.0.0.1:{redis_as_composed}/0", ttl_s=60, limits=PATIENT)
+    cache = RedisCache.open(f"redis://127.0.0.1:{redis_as_composed}/0", limits=PATIENT)
     try:
         assert await cache.ping() is None
-        assert await cache.put(b"key", b"value") is None
+        assert await cache.look_at_room() is None
+        assert cache.room is not None
+        assert cache.room.concern is None
+        assert await cache.put(b"key", b"value", ttl_s=60) is None
         assert (await cache.get(b"key")).value == b"value"
     finally:
         await cache.aclose()
@@ -126,9 +129,7 @@ async def test_redis_allows_every_command_that_the_service_sends(redis_as_compos
 async def test_redis_lets_the_service_remove_a_spoilt_value(redis_as_composed: int) -> None:
     with redis.Redis(port=redis_as_composed) as client:
         client.set(b"key", b"not one of our frames")
-        cache = RedisCache.open(
-            f"redis://127.0.0.1:{redis_as_composed}/0", ttl_s=60, limits=PATIENT
-        )
+        cache = RedisCache.open(f"redis://127.0.0.1:{redis_as_composed}/0", limits=PATIENT)
         try:
             assert (await cache.get(b"key")).failure is not None
         finally:
