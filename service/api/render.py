@@ -1,5 +1,8 @@
 """From a ranked list to the bytes on the wire, and the bytes that a cache may keep."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import orjson
 
 from service.index.shelf import Shelf
@@ -13,13 +16,13 @@ def render(query: Query, found: Recommendations, shelf: Shelf) -> bytes:
         A JSON array of the `degraded` reasons, a newline, and the rest of the answer's object.
     """
     rest = {
-        "items": [_item(each, query, shelf) for each in found.items],
         "index": shelf.snapshot.name,
         "model": str(shelf.snapshot.manifest.model),
         "source": found.source,
         "missing": found.missing,
     }
-    return orjson.dumps(found.degraded) + b"\n" + orjson.dumps(rest)
+    pieces = [orjson.dumps(found.degraded), b'\n{"items":[', *_items(query, found, shelf)]
+    return b"".join([*pieces, b"],", orjson.dumps(rest)[1:]])
 
 
 def compose(
@@ -50,25 +53,32 @@ def compose(
     return body, reasons
 
 
-def _item(found: Recommendation, query: Query, shelf: Shelf) -> dict[str, object]:
-    catalogued = shelf.item(found.row)
-    attributes = catalogued.attributes
-    fields = (
-        attributes
-        if query.fields is None
-        else {name: attributes[name] for name in query.fields if name in attributes}
-    )
-    item: dict[str, object] = {
-        "id": catalogued.id,
-        "score": round(found.score, 6),
-        "fields": fields,
-    }
-    if query.explain:
-        item["because"] = [
-            {"text": True, "share": each.share}
-            if each.id is None
-            else {"id": each.id, "share": each.share}
-            for each in found.because
-        ]
-        item["shared"] = found.shared
-    return item
+def _items(query: Query, found: Recommendations, shelf: Shelf) -> list[bytes]:
+    """Put items together from JSON that the catalogue holds: most of an answer is copied."""
+    rows = np.fromiter((each.row for each in found.items), np.int64, len(found.items))
+    pieces: list[bytes] = []
+    for each, (item_id, attributes) in zip(found.items, shelf.written(rows), strict=True):
+        fields = attributes if query.fields is None else _chosen(attributes, query.fields)
+        score = orjson.dumps(round(each.score, 6))
+        pieces += (b'{"id":', item_id, b',"score":', score, b',"fields":', fields)
+        if query.explain:
+            pieces.append(_reasons(each))
+        pieces.append(b"},")
+    if pieces:
+        pieces[-1] = b"}"
+    return pieces
+
+
+def _chosen(attributes: bytes, fields: Sequence[str]) -> bytes:
+    known = orjson.loads(attributes)
+    return orjson.dumps({name: known[name] for name in fields if name in known})
+
+
+def _reasons(found: Recommendation) -> bytes:
+    because = [
+        {"text": True, "share": each.share}
+        if each.id is None
+        else {"id": each.id, "share": each.share}
+        for each in found.because
+    ]
+    return b"," + orjson.dumps({"because": because, "shared": found.shared})[1:-1]

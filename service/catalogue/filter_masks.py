@@ -1,4 +1,4 @@
-"""The masks of the filters asked for lately: a version never changes, so neither do they."""
+"""The masks of the latest filters: what they select from never changes, so neither do they."""
 
 import threading
 from collections import OrderedDict

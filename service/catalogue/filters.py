@@ -21,10 +21,8 @@ def compile_filter(filter: Filter, table: ItemTable) -> Mask | None:
     a list matches if one of its entries does. An item without the attribute meets no condition
     on it.
 
-    A table remembers the masks of the latest filters: the same filter gives the same array.
-
     Returns:
-        bool (len(table),), read-only, or None if the filter is empty and all items pass.
+        bool (len(table),), or None if the filter is empty and all items pass.
 
     Raises:
         InvalidFilter: an unknown key, one whose values are too long to filter by, or a range

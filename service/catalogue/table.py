@@ -13,7 +13,7 @@ import mmap
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -24,16 +24,18 @@ from numpy.typing import NDArray
 from service.catalogue.arrays import map_array, save_array
 from service.catalogue.column_writer import ColumnsWriter
 from service.catalogue.columns import Column, open_columns
-from service.catalogue.filter_masks import FilterMasks
 from service.catalogue.ids import IdIndex, hash64, write_ids
 from service.errors import CorruptArtifact, InvalidCatalogue
-from service.types import AttributeValue, Item, ItemId
+from service.types import AttributeValue, Item, ItemId, Rows
 
 _ITEMS = "items.jsonl"
 _OFFSETS = "items.offsets.npy"
 _ID_START = b'{"id":'
 # Cannot occur inside an id: JSON writes its quotes with a backslash before them.
 _ID_END = b'","text":'
+# Neither inside an id nor inside a text: it parts a line into its three members.
+_NEXT_MEMBER = b'","'
+_ID_AT, _ATTRIBUTES_AT, _LINE_END_AT = len(_ID_START), len('attributes":'), -len("}\n")
 
 
 class TableWriter:
@@ -127,7 +129,6 @@ class ItemTable:
     _lines: mmap.mmap
     _offsets: NDArray[np.int64]
     _ids: IdIndex
-    masks: FilterMasks = field(default_factory=FilterMasks)
 
     @classmethod
     def open(cls, folder: Path) -> "ItemTable":
@@ -152,6 +153,24 @@ class ItemTable:
         start = self._start(row)
         end = self._lines.find(_ID_END, start)
         return ItemId(orjson.loads(self._lines[start + len(_ID_START) : end + 1]))
+
+    def written(self, rows: Rows) -> list[tuple[bytes, bytes]]:
+        """Return id and attributes of some rows as JSON, as they lie there: nothing is parsed.
+
+        Args:
+            rows: int64 (n,).
+
+        Raises:
+            IndexError: a row that the table does not have.
+        """
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of a table of {len(self)} items")
+        found, lines = [], self._lines
+        starts, ends = self._offsets[rows].tolist(), self._offsets[rows + 1].tolist()
+        for start, end in zip(starts, ends, strict=True):
+            head, _, tail = lines[start:end].split(_NEXT_MEMBER, 2)
+            found.append((head[_ID_AT:] + b'"', tail[_ATTRIBUTES_AT:_LINE_END_AT]))
+        return found
 
     def row(self, item_id: str) -> int | None:
         """Return the row of an id, None if the table does not hold it."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
+import orjson
 
 from service.catalogue.text import TextTemplate
 from service.index.availability import Availability, end_or_never, is_hidden
@@ -41,6 +42,11 @@ class FreshItem:
     def of(cls, item: Item, place: int) -> "FreshItem":
         """Take the rest from the item's attributes."""
         return cls(item, place, is_hidden(item.attributes), end_or_never(item.attributes))
+
+    def written(self) -> tuple[bytes, bytes]:
+        """Return its id and attributes as JSON, as a table has them."""
+        attributes = orjson.dumps(self.item.attributes, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(self.item.id), attributes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

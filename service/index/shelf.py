@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.catalogue.columns import Column
+from service.catalogue.filter_masks import FilterMasks
 from service.catalogue.filters import filter_columns
 from service.index.availability import Availability, is_shown
 from service.index.exact_index import best_rows
@@ -47,6 +48,7 @@ class Shelf:
     since: float
     until: float
     _lists: dict[str, Rows] = field(init=False, default_factory=dict)
+    _masks: FilterMasks = field(init=False, default_factory=FilterMasks)
 
     @classmethod
     def of(
@@ -124,6 +126,17 @@ class Shelf:
             return self.snapshot.table.attributes(row)
         return dict(sorted(self.fresh.items[slot].item.attributes.items()))
 
+    def written(self, rows: Rows) -> list[tuple[bytes, bytes]]:
+        """Return id and attributes of some rows as JSON, the attributes sorted by key."""
+        if not self.fresh.items:
+            return self.snapshot.table.written(rows)
+        count = self._frozen_size
+        frozen = iter(self.snapshot.table.written(rows[rows < count]))
+        return [
+            next(frozen) if row < count else self.fresh.items[row - count].written()
+            for row in rows.tolist()
+        ]
+
     def is_shown(self, row: int, now: float) -> bool:
         """Tell whether an item may be in an answer at a moment."""
         return is_shown(self.item(row).attributes, now)
@@ -149,14 +162,17 @@ class Shelf:
     def allowed(self, filter: Filter) -> Mask | None:
         """Find the rows that a filter lets through and that may be shown.
 
+        The masks of the latest filters are remembered: the same filter gives the same array.
+
         Returns:
-            bool (len(self),), or None if the filter is empty.
+            bool (len(self),), read-only, or None if the filter is empty.
 
         Raises:
             InvalidFilter: see `compile_filter`.
         """
-        if not filter:
-            return None
+        return self._masks.get_or_make(filter, lambda: self._allowed(filter)) if filter else None
+
+    def _allowed(self, filter: Filter) -> Mask:
         mask = filter_columns(filter, self.columns, self._frozen_size)
         if self.fresh.items:
             mask = np.concatenate([mask, self._filter_fresh(filter)])
@@ -173,7 +189,9 @@ class Shelf:
             return self.snapshot.retriever.search(queries, k, allowed)
         queries = check_search(queries, k, allowed, dim=self.dim, size=len(self))
         count = self._frozen_size
-        own, others = (None, None) if allowed is None else (allowed[:count], allowed[count:])
+        own, others = allowed, None
+        if allowed is not None and self.fresh.items:
+            own, others = allowed[:count], allowed[count:]
         found = [self._search_frozen(queries, k, own)]
         if self.fresh.items:
             found.append(self._search_fresh(queries, k, others))
@@ -212,6 +230,9 @@ class Shelf:
             rows, scores = _without(rows, scores, blocked, k)
             if ((rows >= 0).sum(axis=1) >= min(k, count - len(blocked))).all():
                 return rows, scores
+        if allowed is not None and not allowed[blocked].any():
+            # As `allowed` gives it: what follows from the very same mask is remembered.
+            return retriever.search(queries, k, allowed)
         mask = np.ones(count, np.bool_) if allowed is None else allowed.copy()
         mask[blocked] = False
         return retriever.search(queries, k, mask)

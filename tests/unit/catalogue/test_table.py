@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,6 +69,28 @@ def test_every_item_comes_back_by_row_and_by_id(items: list[Item]) -> None:
             assert table.text(row) == item.text
             assert table.attributes(row) == item.attributes
             assert table.row(item.id) == row
+
+
+@settings(deadline=None, max_examples=50)
+@given(_ITEMS)
+def test_rows_come_as_the_json_that_they_would_be_written_as(items: list[Item]) -> None:
+    with tempfile.TemporaryDirectory() as parent:
+        table = ItemTable.open(_written(Path(parent, "t"), items))
+        rows = np.arange(len(items))[::-1]
+        assert table.written(rows) == [
+            (orjson.dumps(item.id), orjson.dumps(item.attributes, option=orjson.OPT_SORT_KEYS))
+            for item in reversed(items)
+        ]
+
+
+@pytest.mark.parametrize("row", [-1, 3])
+def test_a_row_that_is_not_there_is_an_error_among_others(folder: Path, row: int) -> None:
+    with pytest.raises(IndexError):
+        ItemTable.open(folder).written(np.array([0, row]))
+
+
+def test_no_rows_come_as_nothing(folder: Path) -> None:
+    assert ItemTable.open(folder).written(np.array([], np.int64)) == []
 
 
 @settings(deadline=None, max_examples=20)

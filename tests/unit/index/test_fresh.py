@@ -7,6 +7,7 @@ from dataclasses import FrozenInstanceError, dataclass, field
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -189,6 +190,32 @@ def test_filters_reach_keys_and_kinds_that_only_one_part_has(
         passing(where=Match("size", (1,)))
     with pytest.raises(InvalidFilter, match="too long"):
         passing(where=Match("story", ("x",)))
+
+
+def test_rows_come_as_json_whether_they_are_fresh_or_of_the_version(
+    snapshot: Snapshot, model: ModelIdentity
+) -> None:
+    changes: list[Change] = [put("a", axis(0), model, price=3.5), put("pin-3", axis(1), model)]
+    shelf = Shelf.of(FreshItems.none(snapshot).apply(changes, no_encoder), now=0.0)
+    rows = np.array([31, 0, 30, 29])
+    assert shelf.written(rows) == [
+        (orjson.dumps(shelf.id(row)), orjson.dumps(shelf.attributes(row))) for row in rows.tolist()
+    ]
+
+
+def test_the_same_filter_is_worked_out_once_and_again_after_a_change(
+    snapshot: Snapshot, model: ModelIdentity
+) -> None:
+    wanted = Filter(must=(Match("tag", ("odd",)),))
+    shelf = Shelf.of_snapshot(snapshot)
+    mask = shelf.allowed(wanted)
+    assert mask is not None
+    assert not mask.flags.writeable
+    assert shelf.allowed(Filter(must=(Match("tag", ("odd", "odd")),))) is mask
+    changed = shelf.fresh.apply([Delete(1, ItemId("pin-1"))], no_encoder)
+    after = Shelf.of(changed, now=0.0).allowed(wanted)
+    assert after is not None
+    assert np.flatnonzero(mask != after).tolist() == [1]
 
 
 @pytest.fixture
