@@ -128,6 +128,23 @@ class Settings(BaseSettings):
     )
     cache_bytes: int = Field(64 * _MIB, ge=0, description="Memory bound of the in-process cache.")
     cache_ttl_s: float = Field(3600.0, gt=0, description="How long an answer may be reused.")
+    warm_queries: int = Field(
+        200,
+        ge=0,
+        le=100_000,
+        description="How many of the most frequent questions a new index version answers before "
+        "it goes live; 0 for none. They are kept in memory only.",
+    )
+    warm_start_queries: int = Field(
+        30,
+        ge=0,
+        le=100_000,
+        description="How many questions, made of the newest items, a process answers before it is "
+        "ready; 0 for none.",
+    )
+    warm_limit_s: float = Field(
+        5.0, gt=0, le=3600, description="Longest delay of a start or a new version by that."
+    )
     cache_negative_ttl_s: float = Field(
         30.0, gt=0, description="How long it is remembered that an id is unknown."
     )

@@ -39,13 +39,17 @@ class Answer:
         return ", ".join([*stages, f'cache;desc="{self.cache}"'])
 
 
-async def answer(query: Query, services: Services, caller: Caller) -> Answer:
+async def answer(
+    query: Query, services: Services, caller: Caller, serving: Serving | None = None
+) -> Answer:
     """Answer a validated query from the index version that is current now.
 
     Args:
         query: what is asked.
         services: what the lifespan opened.
         caller: who asks; its id goes into the body.
+        serving: another version than the current one, asked by ourselves before it goes live;
+            then the answer is stored and not counted.
 
     Raises:
         InvalidFilter: the filter does not fit the catalogue.
@@ -57,37 +61,34 @@ async def answer(query: Query, services: Services, caller: Caller) -> Answer:
     started = time.perf_counter()
     # Taken once: every part of one answer comes from one version and one state of its changes,
     # whatever is published or put meanwhile.
-    serving = services.live.current
+    is_ours = serving is not None
+    serving = serving or services.live.current
     timings: dict[str, float] = {}
 
     async def refresh() -> Made:
         async with Caller.nobody(services.settings.request_timeout_s) as nobody:
-            return await make(query, serving, services, nobody, {})
+            return await _make(query, serving, services, nobody, {})
 
-    key = answer_key(query, serving)
+    name = orjson.dumps(query)
+    # The revision moves with every change and every expiry, so what is gone is in no cached answer.
+    # The revision of a user's history will stand beside it.
+    key = cache_key(b"answer", serving.snapshot.name, serving.shelf.revision, name)
     async with caller:
         cached = await services.cache.get_or_compute(
             key,
-            lambda: make(query, serving, services, caller, timings),
+            lambda: _make(query, serving, services, caller, timings),
             refresh=refresh,
             kind=_kind(query),
         )
     body, degraded = compose(cached.value, caller.request_id.encode("ascii"), cached.degraded)
     total_ms = (time.perf_counter() - started) * 1e3
-    _count(services, cached.tier, degraded, timings)
+    if not is_ours:
+        services.popular.note(name, query, key)
+        _count(services, cached.tier, degraded, timings)
     return Answer(body, cached.tier, key, {"total": total_ms, **timings})
 
 
-def answer_key(query: Query, serving: Serving) -> bytes:
-    """Name the answer to a query: equal names, equal answers.
-
-    The revision moves with every change and every expiry of an item, so what is gone is in no
-    cached answer. The revision of a user's history will stand beside it.
-    """
-    return cache_key(b"answer", serving.snapshot.name, serving.shelf.revision, orjson.dumps(query))
-
-
-async def make(
+async def _make(
     query: Query,
     serving: Serving,
     services: Services,

@@ -7,20 +7,25 @@ answered before, to the byte, is answered here. Everything else goes through, fr
 import re
 import secrets
 import time
+from http import HTTPStatus
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.scopes import covers
 from service.api.caller import TIMEOUT_HEADER
+from service.api.errors import problem
 from service.api.guard import PRINCIPAL, Guard
 from service.api.lifespan import Services
 from service.api.metrics import Metrics
 from service.api.render import compose
 from service.cache.keys import KEY_BYTES
+from service.errors import ItemNotFound
 
 CACHE_KEY: Final = "magpie.cache_key"
 """Scope entry where a route leaves the cache key of an answer that the same request may reuse."""
+UNKNOWN: Final = "magpie.unknown"
+"""Scope entry where a route leaves what it says about an item that it does not know."""
 
 _ID_FORM = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _JSON: Final = b"application/json"
@@ -30,6 +35,7 @@ _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 # Longer requests are rare, and not worth a second key in memory.
 _LONGEST_REPEAT: Final = 4096
+_SIMILAR: Final = "/items/{item_id:path}/similar"
 
 
 class Front:
@@ -67,13 +73,19 @@ class Front:
             repeat = b"%s\0%s\0%s" % (shelf.snapshot.name.encode(), shelf.revision.encode(), repeat)
             if await self._answer_again(repeat, services, request_id, started, send):
                 return
+            if (detail := services.cache.negatives.get(_unknown(repeat))) is not None:
+                await self._refuse_again(scope, receive, send, detail.decode(), started)
+                return
         await self._frame(scope, receive, send, request_id, started)
         # A swap under way: the answer may be of the new version, the name above is of the old one.
         is_same = services is not None and services.live.current.shelf is shelf
         # Only answers for readers: nobody is asked for more than that before they are repeated.
-        is_readable = CACHE_KEY in scope and scope["route"].needed == "read"
-        if services is not None and is_same and is_readable:
+        if services is None or not is_same or getattr(scope.get("route"), "needed", "") != "read":
+            return
+        if CACHE_KEY in scope:
             services.repeats.put(repeat, scope[CACHE_KEY] + scope["route"].path.encode())
+        elif UNKNOWN in scope:
+            services.cache.negatives.put(_unknown(repeat), scope[UNKNOWN].encode())
 
     async def _answer_again(
         self, repeat: bytes, services: Services, request_id: bytes, started: float, send: Send
@@ -97,12 +109,26 @@ class Front:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         self._hits.inc()
+        services.popular.again(known[:KEY_BYTES])
         for reason in degraded:
             self._metrics.degraded.labels(reason).inc()
         route = known[KEY_BYTES:].decode()
         method = "POST" if route == "/recommend" else "GET"
         self._metrics.requests.labels(route, method, "2xx").observe(time.perf_counter() - started)
         return True
+
+    async def _refuse_again(
+        self, scope: Scope, receive: Receive, send: Send, detail: str, started: float
+    ) -> None:
+        request_id: str = scope["magpie.request_id"]
+        refusal = problem(HTTPStatus.NOT_FOUND, ItemNotFound.code, detail, request_id)
+        refusal.headers["x-request-id"] = request_id
+        refusal.headers["x-content-type-options"] = "nosniff"
+        await refusal(scope, receive, send)
+        self._metrics.cache.labels("negative").inc()
+        self._metrics.rejected.labels("404").inc()
+        spent_s = time.perf_counter() - started
+        self._metrics.requests.labels(_SIMILAR, scope["method"], "4xx").observe(spent_s)
 
     async def _frame(
         self, scope: Scope, receive: Receive, send: Send, request_id: bytes, started: float
@@ -134,6 +160,10 @@ class Front:
         self._metrics.requests.labels(template, scope["method"], status_class).observe(seconds)
         if status >= 400:
             self._metrics.rejected.labels(str(status)).inc()
+
+
+def _unknown(repeat: bytes) -> bytes:
+    return b"unknown\0" + repeat
 
 
 def _read_headers(scope: Scope) -> tuple[bytes, bytes, bool]:

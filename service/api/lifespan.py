@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypedDict
@@ -17,14 +17,15 @@ from service.api.guard import Guard
 from service.api.metrics import Metrics
 from service.api.readiness import Readiness
 from service.cache.local import LocalCache
+from service.cache.popular import Popular
 from service.cache.tiers import TieredCache
 from service.encoders.custody import check_custody
 from service.encoders.exports import ExportManifest, find_export
 from service.encoders.onnx_encoder import OnnxEncoder
-from service.index.live import Live
+from service.index.live import Live, Serving
 from service.index.manifest import Manifest
 from service.settings import Settings
-from service.types import ModelIdentity
+from service.types import ModelIdentity, Query
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +33,11 @@ _log = logging.getLogger(__name__)
 _CHANGES_INTERVAL_S = 0.25
 # A revoked key is refused by every process this long after `magpie key revoke`.
 _KEYS_INTERVAL_S = 1.0
+
+
+# Of questions that are counted only some prove to be frequent.
+_COUNTED_A_WARM_QUERY = 8
+_WARM_GRACE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,8 @@ class Services:
     metrics: Metrics
     repeats: LocalCache
     """Requests, to the byte, that were answered: their cache key and route."""
+    popular: Popular[Query]
+    """What is asked most; a new version answers it before it goes live."""
     readiness: Readiness
 
 
@@ -103,20 +111,34 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         batches_at_once=settings.compute_threads,
     )
     commits = ComputePool(1, settings.compute_queue)
+    popular: Popular[Query] = Popular(_COUNTED_A_WARM_QUERY * settings.warm_queries)
+    services = Services(
+        settings,
+        guard,
+        live,
+        cache,
+        compute,
+        batcher,
+        commits,
+        metrics,
+        repeats,
+        popular,
+        readiness,
+    )
+    # Here, as it needs what stands above.
+    from service.api.warmup import warm_start, warm_version
+
+    await warm_start(services)
     watchers = [
         *([asyncio.create_task(watch_room(cache.redis))] if cache.redis is not None else []),
-        asyncio.create_task(_watch(live, metrics, settings.reload_interval_s)),
+        asyncio.create_task(_watch(services, warm_version)),
         asyncio.create_task(_watch_changes(live)),
     ]
     if guard.keyring is not None:
         watchers.append(asyncio.create_task(_watch_keys(guard.keyring)))
     readiness.is_warm = True
     try:
-        yield {
-            "services": Services(
-                settings, guard, live, cache, compute, batcher, commits, metrics, repeats, readiness
-            )
-        }
+        yield {"services": services}
     finally:
         for watcher in watchers:
             watcher.cancel()
@@ -127,11 +149,29 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         await cache.aclose()
 
 
-async def _watch(live: Live, metrics: Metrics, interval_s: float) -> None:
-    while True:
-        await asyncio.sleep(interval_s)
+async def _watch(services: Services, warm: Callable[[Serving, Services], Awaitable[int]]) -> None:
+    live, metrics = services.live, services.metrics
+    loop = asyncio.get_running_loop()
+
+    def prepare(serving: Serving) -> None:
+        """Runs on a thread, which waits while the event loop answers what is asked most."""
+        warming = asyncio.run_coroutine_threadsafe(_count_warm(serving), loop)
         try:
-            if await asyncio.to_thread(live.refresh):
+            warming.result(services.settings.warm_limit_s + _WARM_GRACE_S)
+        except Exception:
+            # The edge of the background: a version that is not warm is served all the same.
+            warming.cancel()
+            _log.exception("%s goes live without having been asked", serving.snapshot.name)
+
+    async def _count_warm(serving: Serving) -> None:
+        answered = await warm(serving, services)
+        metrics.warmed.inc(answered)
+        _log.info("%s answered %d questions before it goes live", serving.snapshot.name, answered)
+
+    while True:
+        await asyncio.sleep(services.settings.reload_interval_s)
+        try:
+            if await asyncio.to_thread(live.refresh, prepare):
                 metrics.swaps.labels("accepted").inc()
                 _note_version(live, metrics)
         except Exception:

@@ -61,6 +61,11 @@ class Metrics:
             ("result",),
             registry=self.registry,
         )
+        self.warmed = Counter(
+            "rec_warmed_total",
+            "Questions that new index versions answered before they went live.",
+            registry=self.registry,
+        )
         self.degraded = Counter(
             "rec_degraded_total",
             "Answers with less than was asked, by reason.",

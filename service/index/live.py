@@ -125,8 +125,11 @@ class Live:
         """Why what should be served is not; None when it is."""
         return self._last_error or self._change_error
 
-    def refresh(self) -> bool:
+    def refresh(self, prepare: Callable[[Serving], None] = lambda serving: None) -> bool:
         """Serve the published version if it changed; returns whether it was replaced.
+
+        Args:
+            prepare: called with a version that is about to be served, for as long as it takes.
 
         Costs one `stat` when nothing changed. A version that is refused is not tried again until
         something is published. Blocks while it hashes and opens; call it from a thread.
@@ -138,7 +141,7 @@ class Live:
             # Noted before the attempt, so that a version that fails is tried once.
             self._seen = stamp
             try:
-                return self._follow()
+                return self._follow(prepare)
             except (MagpieError, OSError) as error:
                 self._last_error = str(error)
                 _log.error("keeping %s: %s", self._current.snapshot.name, error)
@@ -227,11 +230,12 @@ class Live:
             # The changes themselves are safe, and the log is tried again at the next ones.
             _log.warning("the change log of %s could not be compacted: %s", self._catalogue, error)
 
-    def _follow(self) -> bool:
+    def _follow(self, prepare: Callable[[Serving], None]) -> bool:
         version = current_version(self._indexes, self._catalogue)
         replaced = version != self._current.snapshot.version
         if replaced:
             serving, log = self._load(version, self._current.encoder)
+            prepare(serving)
             with self._changing:
                 # What was changed while the version was opened.
                 meanwhile = log.read_new()

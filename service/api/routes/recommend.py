@@ -8,7 +8,7 @@ from service.api.answer import answer
 from service.api.caller import TIMEOUT_PARAMETER, Caller
 from service.api.dependencies import ServicesDep, read_json_body
 from service.api.examples import ANSWER, PROBLEMS
-from service.api.front import CACHE_KEY
+from service.api.front import CACHE_KEY, UNKNOWN
 from service.api.guarded_route import GuardedRoute, requires
 from service.api.lifespan import Services
 from service.api.parameters import SearchParameters, SimilarParameters, read_parameters
@@ -60,9 +60,11 @@ async def similar(item_id: str, request: Request, services: ServicesDep) -> Resp
     """The related items of an item page. An unknown id is a 404 here, as it is the resource."""
     parameters = read_parameters(SimilarParameters, request)
     if services.live.current.shelf.row(ItemId(item_id)) is None:
-        raise ItemNotFound(
+        error = ItemNotFound(
             "The index does not know this item.", "It may be new: rebuild, or check the id."
         )
+        request.scope[UNKNOWN] = str(error)
+        raise error
     return await _respond(parameters.to_query(ItemId(item_id)), request, services)
 
 

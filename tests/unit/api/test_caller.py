@@ -72,7 +72,9 @@ class Stage:
 async def stage(pins_indexes: Path, toy_models: Path) -> AsyncIterator[Stage]:
     encoder = HeldEncoder(OnnxEncoder.open(find_export(toy_models, "toy")))
     live = Live(pins_indexes, "pins", lambda identity: encoder)
-    app = create_app(Settings(models_dir=toy_models, indexes_dir=pins_indexes), live)
+    # The encoder waits for its gate, and nobody but the tests should be asking.
+    settings = Settings(models_dir=toy_models, indexes_dir=pins_indexes, warm_start_queries=0)
+    app = create_app(settings, live)
     assert isinstance(app.app, FastAPI)
     async with app.app.router.lifespan_context(app.app) as state:
         assert state is not None
@@ -116,7 +118,12 @@ async def test_a_client_may_ask_for_less_time_but_not_for_more(
 ) -> None:
     encoder = HeldEncoder(OnnxEncoder.open(find_export(toy_models, "toy")))
     live = Live(pins_indexes, "pins", lambda identity: encoder)
-    settings = Settings(models_dir=toy_models, indexes_dir=pins_indexes, request_timeout_s=0.02)
+    settings = Settings(
+        models_dir=toy_models,
+        indexes_dir=pins_indexes,
+        request_timeout_s=0.02,
+        warm_start_queries=0,
+    )
     with TestClient(create_app(settings, live)) as client:
         threading.Timer(0.5, encoder.gate.set).start()
         answer = client.get("/search?q=bread", headers={"request-timeout-ms": "999999"})
