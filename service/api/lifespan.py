@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from service.access.keyring import Keyring
 from service.api.batcher import QueryBatcher
+from service.api.cache_metrics import CacheCollector
 from service.api.caches import open_cache, watch_room
 from service.api.compute import ComputePool
 from service.api.guard import Guard
@@ -129,6 +130,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     from service.api.warmup import warm_start, warm_version
 
     await warm_start(services)
+    counters = CacheCollector(cache, repeats)
+    metrics.registry.register(counters)
     watchers = [
         *([asyncio.create_task(watch_room(cache.redis))] if cache.redis is not None else []),
         asyncio.create_task(_watch(services, warm_version)),
@@ -147,6 +150,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         commits.close()
         compute.close()
         await cache.aclose()
+        metrics.registry.unregister(counters)
 
 
 async def _watch(services: Services, warm: Callable[[Serving, Services], Awaitable[int]]) -> None:

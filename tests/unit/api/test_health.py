@@ -1,3 +1,5 @@
+import re
+
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
@@ -46,3 +48,20 @@ def test_the_page_and_its_parts_are_served_with_a_strict_policy(client: TestClie
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert client.get("/favicon.ico").headers["content-type"] == "image/svg+xml"
+
+
+def test_metrics_tell_what_the_caches_hold_and_what_became_of_lookups(client: TestClient) -> None:
+    client.get("/items/pin-5/similar?k=3")
+    text = client.get("/metrics").text
+    for line in (
+        'rec_cache_held_bytes{store="local"} ',
+        'rec_cache_entries{store="negative"} ',
+        'rec_cache_evictions_total{store="repeats"} ',
+        'rec_cache_lookups_total{result="hit",store="local"} ',
+        'rec_cache_early_refreshes_total{result="made"} ',
+        'rec_cache_skipped_total{tier="redis"} ',
+    ):
+        assert f"\n{line}" in text
+    held = re.search(r'rec_cache_held_bytes{store="local"} (\S+)', text)
+    assert held is not None
+    assert float(held[1]) > 1000
