@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.api.guarded_route import guarded
 from service.errors import (
     ChangesNotStored,
     DeadlineExceeded,
@@ -153,6 +154,8 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     code = status.name.lower()
     answer = problem(status, code, f"{status.phrase}.", request_id_of(request))
     answer.headers.update(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers["allow"] = ", ".join(_methods(request))
     return answer
 
 
@@ -172,11 +175,20 @@ def request_id_of(request: Request) -> str:
     return str(request.scope.get("magpie.request_id", ""))
 
 
+def _methods(request: Request) -> list[str]:
+    """Every method of an address: the router knows only those of the route it looked at."""
+    path = request.scope["route"].path
+    same = (route for route in guarded(request.app.routes) if route.path == path)
+    return sorted({method for route in same for method in route.methods or ()})
+
+
 def _described(error: ErrorDetails) -> dict[str, str]:
     where = ".".join(str(part) for part in error["loc"] if part != "__root__")
     # pydantic names the caller's own key for an unknown field; do not echo it.
     if error["type"] == "extra_forbidden":
         where = ".".join(str(part) for part in error["loc"][:-1])
     # Nor the names of an item's attributes.
-    where = where.partition(".attributes.")[0] + ".attributes" * (".attributes." in where)
+    parts = where.split(".")
+    if "attributes" in parts:
+        where = ".".join(parts[: parts.index("attributes") + 1])
     return {"where": where or "body", "what": error["msg"]}

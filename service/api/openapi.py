@@ -32,18 +32,22 @@ def document(app: FastAPI) -> dict[str, Any]:
             schemas.update(shape.pop("$defs", {}))
             schemas[model.__name__] = shape
         made["components"]["securitySchemes"] = _KEYS
+        # With the empty one a caller may come without a key.
+        ways: list[dict[str, list[str]]] = [{name: []} for name in _KEYS]
+        ways += [] if app.state.guard.exposed == "keys" else [{}]
         for route in guarded(app.routes):
             if route.include_in_schema and route.needed is not None:
-                _declare_access(route, made["paths"][route.path_format])
+                _declare_access(route, made["paths"][route.path_format], ways)
         app.openapi_schema = made
     return app.openapi_schema
 
 
-def _declare_access(route: GuardedRoute, operations: dict[str, Any]) -> None:
+def _declare_access(
+    route: GuardedRoute, operations: dict[str, Any], ways: list[dict[str, list[str]]]
+) -> None:
     for method in route.methods or ():
         operation = operations[method.lower()]
-        # The empty one: without keys, on this machine, nobody is asked for one.
-        operation["security"] = [{name: []} for name in _KEYS] + [{}]
+        operation["security"] = ways
         operation["x-scope"] = route.needed
         operation["description"] = (
             operation.get("description", "") + f" Needs scope `{route.needed}`."

@@ -102,7 +102,12 @@ async def info(services: ServicesDep) -> dict[str, object]:
     }
 
 
-@router.get("/metrics", summary="Prometheus metrics")
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=Response,
+    responses={200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}},
+)
 @requires("read")
 async def metrics(services: ServicesDep) -> Response:
     """The text exposition format."""

@@ -6,6 +6,7 @@ from http import HTTPStatus
 import numpy as np
 import orjson
 from fastapi import APIRouter
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -27,6 +28,18 @@ from service.index.edits import Edits, edit_attributes, edit_items
 from service.index.live import Serving
 from service.types import ItemId, Vectors
 
+
+class _ItemConvertor(PathConvertor):
+    """An id as an address can hold it: with slashes, but not another route's ending.
+
+    Without this a change of `/items/a/similar`, which is no item, would change one of that id.
+    """
+
+    regex = ".*(?<!/similar)"
+
+
+register_url_convertor("item", _ItemConvertor())
+
 router = APIRouter(route_class=GuardedRoute, tags=["items"])
 
 # Texts encoded in one go: a search that arrives meanwhile does not wait for all of a request's.
@@ -35,7 +48,7 @@ _CLOSED = " Closed unless the service runs with MAGPIE_WRITABLE=true."
 
 
 @router.get(
-    "/items/{item_id:path}",
+    "/items/{item_id:item}",
     summary="One item as it is now",
     responses={200: {"model": ItemAnswer}, 404: PROBLEMS[404]},
 )
@@ -94,7 +107,7 @@ async def put_items(request: Request, services: ServicesDep) -> Response:
 
 
 @router.patch(
-    "/items/{item_id:path}",
+    "/items/{item_id:item}",
     summary="Change some attributes of an item",
     description="Encoded again only if an attribute that its text shows is among them; price, "
     "stock and `hidden` cost one write." + _CLOSED,
@@ -120,7 +133,7 @@ async def patch_item(item_id: str, request: Request, services: ServicesDep) -> R
 
 
 @router.delete(
-    "/items/{item_id:path}",
+    "/items/{item_id:item}",
     summary="Delete an item",
     description="Gone from every answer of this process when it is acknowledged, cached ones "
     "included, and of every other within a second." + _CLOSED,

@@ -111,6 +111,24 @@ def test_a_bad_address_is_refused_by_name(
     assert_problem(client.get(path), status, code)
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/recommend", "POST"),
+        ("/items/pin-1", "DELETE, GET, PATCH"),
+        # An item whose id ended so could be changed through an address that is not its own.
+        ("/items/pin-1/similar", "GET"),
+    ],
+)
+def test_a_wrong_method_is_told_which_ones_there_are(
+    client: TestClient, path: str, allowed: str
+) -> None:
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - set(allowed.split(", ")):
+        response = client.request(method, path)
+        assert_problem(response, 405, "method_not_allowed")
+        assert response.headers["allow"] == allowed
+
+
 def test_a_body_that_is_not_json_by_its_type_is_refused(client: TestClient) -> None:
     assert_problem(client.post("/recommend", content=b"{}"), 415, "unsupported_media_type")
 

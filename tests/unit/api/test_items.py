@@ -194,10 +194,14 @@ def test_a_bad_body_is_a_clear_refusal_that_repeats_nothing(
         ),
         ({"attributes": {"id": "other"}}, "invalid_item"),
         ({"attributes": {"available_until": "soon"}}, "invalid_item"),
+        ({"attributes": {CANARY: {}}}, "invalid_request"),
+        ({"attributes": {f"{CANARY}.\x05": 1}}, "invalid_request"),
     ],
 )
 def test_a_bad_patch_is_refused(writer: TestClient, body: dict[str, Any], code: str) -> None:
-    refused(writer.patch("/items/pin-1", json=body), 422, code)
+    response = writer.patch("/items/pin-1", json=body)
+    refused(response, 422, code)
+    assert CANARY not in response.text
     assert writer.get("/items/pin-1").json()["is_fresh"] is False
     refused(
         writer.patch("/items/no-such", json={"attributes": {"price": 1}}), 404, "item_not_found"
