@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from service.access.bucket import Bucket
 from service.access.rate import Rate
+from service.cache.keys import cache_key
 
 _SLICES: Final = 20
 # A window with fewer requests than this could not be split among processes.
@@ -22,8 +23,8 @@ _LEAST_IN_WINDOW: Final = 10
 class Ledger(Protocol):
     """A counter that every process sees."""
 
-    async def count(self, name: tuple[str, ...], amount: int, life_s: int) -> int | None:
-        """Add to a counter, which begins at 0 and is forgotten `life_s` after its first use.
+    async def count(self, key: bytes, amount: int, life_s: int) -> int | None:
+        """Add to a counter, which is forgotten `life_s` after its first use.
 
         Returns:
             The new total, or None where the ledger cannot be reached.
@@ -45,7 +46,7 @@ class Lease:
     def __init__(
         self, key_id: str, rate: Rate, ledger: Ledger, alone: Bucket, clock: Callable[[], float]
     ) -> None:
-        self._name = ("rate", key_id, str(rate))
+        self._name = key_id, str(rate)
         self._per_s = rate.per_s
         self._window_s = min(rate.window_s, max(1, math.ceil(_LEAST_IN_WINDOW / rate.per_s)))
         self._ledger = ledger
@@ -82,7 +83,8 @@ class Lease:
         """Lease a slice, or what is left of the window; False where the ledger is not reached."""
         allowed = self._allowed(window)
         wanted = max(cost - self._held, math.ceil(allowed / _SLICES))
-        total = await self._ledger.count((*self._name, str(window)), wanted, 2 * self._window_s)
+        counter = cache_key(b"rate", *self._name, str(window))
+        total = await self._ledger.count(counter, wanted, 2 * self._window_s)
         self.is_alone = total is None
         if total is None:
             return False

@@ -102,6 +102,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     live: Live = app.state.live or await asyncio.to_thread(open_live, settings)
     _note_version(live, metrics)
     cache = open_cache(settings)
+    if cache.redis is not None:
+        guard.share(cache.redis, settings.workers)
     repeats = LocalCache(max_bytes=settings.cache_bytes // 8, ttl_s=settings.cache_ttl_s)
     compute = ComputePool(settings.compute_threads, settings.compute_queue)
     batcher = QueryBatcher(

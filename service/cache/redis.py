@@ -1,8 +1,9 @@
 """The second tier: answers shared between processes in Redis, which may fail at any time.
 
 Every operation ends within `RedisLimits.budget_s` and none raises for a fault of Redis: a fault is
-a miss with a reason. Only single-key commands are used (GETRANGE, SET, UNLINK), beside PING and
-INFO, so an access rule for the user needs no more than these, and a cluster's proxy can route them.
+a miss with a reason. Only single-key commands are used (GETRANGE, SET, UNLINK, INCRBY), beside PING
+and INFO, so an access rule for the user needs no more than these, and a cluster's proxy can route
+them.
 """
 
 import asyncio
@@ -179,6 +180,32 @@ class RedisCache:
         self._writes += 1
         self._succeed()
         return None
+
+    async def count(self, key: bytes, amount: int, life_s: int) -> int | None:
+        """Add to a counter that all processes share; it begins at 0, and ends after `life_s`.
+
+        Args:
+            key: from `cache_key`.
+            amount: what to add.
+            life_s: from the first use on.
+
+        Returns:
+            The new total, or None where Redis cannot be used.
+        """
+        if not self._breaker.admit():
+            self._failures["open"] += 1
+            return None
+        try:
+            # Both go out in one write. The first does nothing where the counter exists.
+            _, total = await asyncio.gather(
+                self._ask(pack("SET", key, 0, "EX", life_s, "NX")),
+                self._ask(pack("INCRBY", key, amount)),
+            )
+        except RedisFault as fault:
+            self._fail(fault)
+            return None
+        self._succeed()
+        return total if isinstance(total, int) else None
 
     async def ping(self) -> Failure | None:
         """Ask Redis for a sign of life, whatever the breaker thinks. Returns what is wrong."""

@@ -25,16 +25,16 @@ class Counters:
     """A ledger in memory, that can be out of reach."""
 
     def __init__(self) -> None:
-        self.totals: dict[tuple[str, ...], int] = {}
+        self.totals: dict[bytes, int] = {}
         self.is_reached = True
         self.asked = 0
 
-    async def count(self, name: tuple[str, ...], amount: int, life_s: int) -> int | None:
+    async def count(self, key: bytes, amount: int, life_s: int) -> int | None:
         self.asked += 1
         if not self.is_reached:
             return None
-        self.totals[name] = self.totals.get(name, 0) + amount
-        return self.totals[name]
+        self.totals[key] = self.totals.get(key, 0) + amount
+        return self.totals[key]
 
 
 def key(rate: str | None, key_id: str = "00000001") -> Key:

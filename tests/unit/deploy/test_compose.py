@@ -121,6 +121,7 @@ async def test_redis_allows_every_command_that_the_service_sends(redis_as_compos
         assert cache.room.concern is None
         assert await cache.put(b"key", b"value", ttl_s=60) is None
         assert (await cache.get(b"key")).value == b"value"
+        assert await cache.count(b"counter", 3, 60) == 3
     finally:
         await cache.aclose()
 
