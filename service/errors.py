@@ -3,6 +3,7 @@
 MagpieError
 ├── InvalidInput             what the caller sent cannot be used
 │   ├── InvalidQuery         a recommend request that contradicts itself or exceeds a limit
+│   ├── InvalidCursor        a cursor that was changed, or is of another request
 │   ├── TextSearchUnavailable  a text for an index of vectors that were brought along
 │   ├── InvalidFilter        a filter on an unknown key, or a range on a key without numbers
 │   ├── InvalidItem          an item that cannot be put into the catalogue
@@ -29,6 +30,8 @@ MagpieError
 │   ├── KeyRequired          no key, or one that is not or no longer valid
 │   ├── ScopeMissing         a valid key that does not reach this far
 │   └── RateExceeded         more requests than the key may send
+=======
+├── CursorExpired            a cursor of an index version that is no longer served
 ├── Overloaded               more work is waiting than can be finished in time
 ├── DeadlineExceeded         nobody waits for the answer any more
 └── InvalidSettings          a MAGPIE_* variable that cannot be used
@@ -69,6 +72,12 @@ class InvalidQuery(InvalidInput):
     """A recommend request that contradicts itself or exceeds a limit."""
 
     code = "invalid_query"
+
+
+class InvalidCursor(InvalidInput):
+    """A cursor that was changed, or that belongs to another request."""
+
+    code = "invalid_cursor"
 
 
 class TextSearchUnavailable(InvalidInput):
@@ -242,6 +251,12 @@ class RateExceeded(AccessDenied):
     def __init__(self, message: str, hint: str = "", *, retry_after_s: int) -> None:
         super().__init__(message, hint)
         self.retry_after_s = retry_after_s
+
+
+class CursorExpired(MagpieError):
+    """A cursor of an index version that is no longer served."""
+
+    code = "cursor_expired"
 
 
 class Overloaded(MagpieError):

@@ -110,6 +110,20 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(_MIB, ge=1024, description="Largest request body; more gets 413.")
 
+    cursor_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Signs the cursors of paged lists, the same in every process; when unset it "
+        "follows from the index version.",
+    )
+    http_cache_s: int = Field(
+        0,
+        ge=0,
+        le=86_400,
+        description="How long browsers may reuse an answer of a GET form without asking; with 0 "
+        "they ask each time, and get 304 while nothing has changed.",
+    )
+
     redis_url: SecretStr | None = Field(
         None, description="redis:// or rediss:// URL of the shared cache; unset means none."
     )

@@ -28,6 +28,9 @@ Attributes: TypeAlias = Mapping[str, AttributeValue]
 Source: TypeAlias = Literal["similar", "search", "fallback"]
 """What answered: neighbours of seeds, neighbours of a text, or the list for nobody."""
 
+Strategy: TypeAlias = Literal["average_vector", "best_score", "sum_scores"]
+"""How likes and dislikes become one score, see `service.recommend.wishes`."""
+
 EXTERNAL = "external"
 """Id of every model that we do not have, only its vectors; the revision names which one."""
 
@@ -107,22 +110,71 @@ class Filter:
         return bool(self.must or self.should or self.must_not)
 
 
+EVERYTHING = Filter()
+"""The filter that all items pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """At most `max` items of a list share a value of the attribute `key`; `max` is >= 1."""
+
+    key: str
+    max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Boost:
+    """Adds `weight` to the score of every item that the filter lets through; below 0 it sinks."""
+
+    filter: Filter
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """Gives a share of the places, spread evenly, to the best of what the filter lets through.
+
+    With 0.1 it is every tenth place of the whole list, counted over its pages.
+    """
+
+    filter: Filter
+    share: float
+
+
+DEFAULT_STRATEGY: Strategy = "average_vector"
+"""Chosen by measurement, see docs/benchmarks/quality.md."""
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A request, whoever sent it and in whatever wire format: seeds and limits.
 
     `fields` None means every attribute, an empty tuple means none. `diversity` 0.0 is pure
-    relevance, 1.0 pure difference. Without `like` and `text` the fallback answers.
+    relevance, 1.0 pure difference. Without `like` and `text` the fallback answers, unless the
+    strategy can go by `dislike` alone. `among` makes it a question of order: only these items,
+    seeds included. `shown` are the items of earlier pages, in order: none of them comes again,
+    and what holds for a list (caps, promoted places, difference) goes on from them.
     """
 
     like: tuple[Seed, ...] = ()
     dislike: tuple[Seed, ...] = ()
     text: str | None = None
+    strategy: Strategy = DEFAULT_STRATEGY
     k: int = 20
-    filter: Filter = field(default_factory=Filter)
+    filter: Filter = EVERYTHING
     exclude: tuple[ItemId, ...] = ()
+    among: tuple[ItemId, ...] | None = None
+    shown: tuple[ItemId, ...] = ()
+    min_score: float | None = None
     diversity: float = 0.0
+    limit_per: tuple[Cap, ...] = ()
+    boost: tuple[Boost, ...] = ()
+    promoted: Promotion | None = None
+    near_duplicates: bool = False
+    """Whether items that are nearly the same may stand side by side."""
     explain: bool = False
+    in_words: bool = False
+    """Explain also in a sentence; only looked at where `explain` is true."""
     fields: tuple[str, ...] | None = None
 
 
@@ -135,14 +187,70 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Why:
+    """Why an item is in the list.
+
+    Args:
+        because: the seeds by their share, largest first.
+        shared: attribute values that the item has in common with the seed of the largest share.
+        boost: what boosts added to the score.
+        words: the same as one English sentence, empty unless asked for.
+    """
+
+    because: tuple[Share, ...]
+    shared: Mapping[str, tuple[Scalar, ...]]
+    boost: float = 0.0
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """One ranked item: its table row, its score, and why it is here (only when asked)."""
 
     row: int
     score: float
-    because: tuple[Share, ...] = ()
-    shared: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
-    """Attribute values that the item has in common with the seed of the largest share."""
+    is_promoted: bool = False
+    """Whether it has its place from a promotion, not from its score."""
+    why: Why | None = None
+
+    @property
+    def because(self) -> tuple[Share, ...]:
+        """The seeds by their share, none unless explained."""
+        return () if self.why is None else self.why.because
+
+    @property
+    def shared(self) -> Mapping[str, tuple[Scalar, ...]]:
+        """What it has in common with the first seed, nothing unless explained."""
+        return {} if self.why is None else self.why.shared
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How a list came to its length: `found` and `back_filled` are its items.
+
+    What the filter left out is counted over the catalogue, everything else over the candidates
+    that were looked at: all there are where the list is short.
+
+    Args:
+        asked: k, or the length of the list to be ordered.
+        found: items that are there for the seeds or the text.
+        back_filled: items from `back_filled_from`, which have nothing to do with the seeds.
+        filter: items of the catalogue that the filter left out.
+        min_score: candidates with too low a score.
+        limit_per: candidates beyond a cap.
+        near_duplicate: candidates that could only have stood beside their like.
+        unscored: candidates whose vector is damaged.
+    """
+
+    asked: int
+    found: int
+    back_filled: int = 0
+    back_filled_from: Literal["newest"] | None = None
+    filter: int = 0
+    min_score: int = 0
+    limit_per: int = 0
+    near_duplicate: int = 0
+    unscored: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +259,9 @@ class Recommendations:
 
     items: tuple[Recommendation, ...]
     source: Source
+    counts: Counts
     missing: tuple[ItemId, ...] = ()
-    """Ids in `like` or `dislike` that the index does not know; they were skipped."""
+    """Ids in `like`, `dislike` or `among` that the index does not know; they were skipped."""
     degraded: tuple[str, ...] = ()
     """Stable codes of what was less than asked, e.g. `no_known_seed`, `fewer_than_k`."""
     timings_ms: Mapping[str, float] = field(default_factory=dict)

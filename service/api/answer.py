@@ -1,8 +1,9 @@
-"""The one function that every route calls: cache → encode → recommend → render."""
+"""What every route calls: cache → encode → recommend → render."""
 
+import asyncio
 import time
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import orjson
@@ -13,8 +14,10 @@ from service.api.render import compose, render
 from service.cache.keys import cache_key
 from service.cache.tiers import Made
 from service.encoders.no_encoder import NoEncoder
+from service.errors import InvalidInput, MagpieError
 from service.index.live import Serving
-from service.recommend.engine import recommend
+from service.index.shelf import Shelf
+from service.recommend.engine import recommend_all
 from service.types import Query, Recommendations, Vector
 
 # Up to here the engine takes less time on the event loop than a hand-over to a thread.
@@ -23,12 +26,21 @@ _INLINE_ITEMS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """A validated query, and where its list goes on, if it does."""
+
+    query: Query
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The bytes of an answer and where its time went."""
 
-    body: bytes
+    body: bytes | None
+    """None where the caller has the very same already."""
     cache: str
-    """Which tier had it: `local`, `redis`, `negative`, or `miss`."""
+    """Which tier had it: `local`, `redis`, `negative`, `miss`, or the `client` itself."""
     key: bytes
     """What the cache knows it by."""
     timings_ms: Mapping[str, float] = field(default_factory=dict)
@@ -39,20 +51,35 @@ class Answer:
         return ", ".join([*stages, f'cache;desc="{self.cache}"'])
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A question, read against the version that answers it."""
+
+    query: Query
+    canonical: bytes
+    """The query as it was sent, without what earlier pages showed."""
+
+
 async def answer(
-    query: Query, services: Services, caller: Caller, serving: Serving | None = None
+    question: Question,
+    services: Services,
+    caller: Caller,
+    held: Sequence[bytes] = (),
+    serving: Serving | None = None,
 ) -> Answer:
-    """Answer a validated query from the index version that is current now.
+    """Answer a question from the index version that is current now.
 
     Args:
-        query: what is asked.
+        question: what is asked.
         services: what the lifespan opened.
         caller: who asks; its id goes into the body.
+        held: keys of answers that the caller has kept.
         serving: another version than the current one, asked by ourselves before it goes live;
             then the answer is stored and not counted.
 
     Raises:
-        InvalidFilter: the filter does not fit the catalogue.
+        InvalidFilter, InvalidQuery: the query does not fit the catalogue.
+        InvalidCursor, CursorExpired: there is no going on from here.
         Overloaded: too much work is waiting.
         DeadlineExceeded: the caller waits no longer.
         RequestRefused: the caller has left while the query waited.
@@ -64,48 +91,54 @@ async def answer(
     is_ours = serving is not None
     serving = serving or services.live.current
     timings: dict[str, float] = {}
+    task = _read(question, services, serving.shelf)
+    key = _answer_key(task, question.cursor, serving)
+    if key in held:
+        return Answer(None, "client", key, {"total": (time.perf_counter() - started) * 1e3})
 
     async def refresh() -> Made:
         async with Caller.nobody(services.settings.request_timeout_s) as nobody:
-            return await _make(query, serving, services, nobody, {})
+            return await _make(task, serving, services, nobody, {})
 
-    name = orjson.dumps(query)
-    # The revision moves with every change and every expiry, so what is gone is in no cached answer.
-    # The revision of a user's history will stand beside it.
-    key = cache_key(b"answer", serving.snapshot.name, serving.shelf.revision, name)
     async with caller:
         cached = await services.cache.get_or_compute(
             key,
-            lambda: _make(query, serving, services, caller, timings),
+            lambda: _make(task, serving, services, caller, timings),
             refresh=refresh,
-            kind=_kind(query),
+            kind=_kind(task.query),
         )
     body, degraded = compose(cached.value, caller.request_id.encode("ascii"), cached.degraded)
     total_ms = (time.perf_counter() - started) * 1e3
     if not is_ours:
-        services.popular.note(name, query, key)
+        if question.cursor is None:
+            # A cursor goes on in its own version only.
+            services.popular.note(task.canonical, task.query, key)
         _count(services, cached.tier, degraded, timings)
     return Answer(body, cached.tier, key, {"total": total_ms, **timings})
 
 
+def _answer_key(task: _Task, cursor: str | None, serving: Serving) -> bytes:
+    """Name the answer to a question: equal names, equal answers.
+
+    The revision moves with every change and every expiry of an item, so what is gone is in no
+    cached answer. The revision of a user's history will stand beside it.
+    """
+    version, revision = serving.snapshot.name, serving.shelf.revision
+    return cache_key(b"answer", version, revision, task.canonical, cursor or "")
+
+
 async def _make(
-    query: Query,
+    task: _Task,
     serving: Serving,
     services: Services,
     caller: Caller,
     timings: dict[str, float],
 ) -> Made:
-    """Compute an answer, as the cache keeps it; `timings` gets its stages in milliseconds.
-
-    Raises:
-        MagpieError: as `answer`.
-    """
-    text_vector = await _text_vector(query.text, serving, services, caller, timings)
-    found = await _recommend(query, serving, services, caller, text_vector)
-    timings.update(found.timings_ms)
-    # Nothing that was asked for exists: such answers are as many as there are wrong ids.
-    is_negative = bool(query.like) and found.source == "fallback"
-    return Made(render(query, found, serving.shelf), is_negative)
+    """Compute an answer, as the cache keeps it; `timings` gets its stages in milliseconds."""
+    made = (await _make_all([task], serving, services, caller, timings))[0]
+    if isinstance(made, MagpieError):
+        raise made
+    return made
 
 
 def _kind(query: Query) -> Hashable:
@@ -117,23 +150,131 @@ def _kind(query: Query) -> Hashable:
         query.k.bit_length(),
         query.diversity > 0,
         bool(query.filter),
-        query.explain,
+        bool(query.limit_per),
+        len(query.boost) + (query.promoted is not None),
+        query.strategy == "best_score",
+        len(query.among or ()).bit_length(),
+        len(query.shown).bit_length(),
+        query.explain + query.in_words,
     )
 
 
-async def _text_vector(
-    text: str | None,
+async def answer_together(
+    questions: Sequence[Question], services: Services, caller: Caller
+) -> tuple[list[bytes | MagpieError], Mapping[str, float]]:
+    """Answer many questions from one version, with one retrieval; each its own body or error.
+
+    The bodies are not cached, as such lists are rarely asked twice; vectors of texts are.
+
+    Args:
+        questions: what is asked.
+        services, caller: as for `answer`.
+
+    Returns:
+        For each question the rendered bytes or its error, and the milliseconds by stage.
+
+    Raises:
+        Overloaded, DeadlineExceeded, RequestRefused: nothing could be answered.
+    """
+    started = time.perf_counter()
+    serving = services.live.current
+    timings: dict[str, float] = {}
+    answers: list[bytes | MagpieError] = []
+    tasks: dict[int, _Task] = {}
+    for place, question in enumerate(questions):
+        answers.append(b"")
+        try:
+            tasks[place] = _read(question, services, serving.shelf)
+        except MagpieError as error:
+            answers[place] = error
+    async with caller:
+        found = await _make_all(list(tasks.values()), serving, services, caller, timings)
+    for place, each in zip(tasks, found, strict=True):
+        answers[place] = each if isinstance(each, MagpieError) else each.value
+    for stage, spent_ms in timings.items():
+        services.metrics.stages.labels(stage).observe(spent_ms / 1e3)
+    return answers, {"total": (time.perf_counter() - started) * 1e3, **timings}
+
+
+def _read(question: Question, services: Services, shelf: Shelf) -> _Task:
+    query, canonical = question.query, orjson.dumps(question.query)
+    if question.cursor is not None:
+        shown = services.cursors.read(question.cursor, canonical, shelf)
+        query = replace(query, shown=shown)
+    return _Task(query, canonical)
+
+
+async def _make_all(
+    tasks: Sequence[_Task],
     serving: Serving,
     services: Services,
     caller: Caller,
     timings: dict[str, float],
-) -> Vector | None:
-    if text is None:
-        return None
+) -> list[Made | MagpieError]:
+    """Encode all texts together, retrieve for all together, and render each."""
+    vectors = await _text_vectors(tasks, serving, services, caller, timings)
+    ready = [
+        (task, vector)
+        for task, vector in zip(tasks, vectors, strict=True)
+        if not isinstance(vector, MagpieError)
+    ]
+    found = iter(await _recommend(ready, serving, services, caller))
+    answers: list[Made | MagpieError] = []
+    for task, vector in zip(tasks, vectors, strict=True):
+        each = vector if isinstance(vector, MagpieError) else next(found)
+        if isinstance(each, Recommendations):
+            timings.update(each.timings_ms)
+            # Nothing that was asked for exists: such answers are as many as there are wrong ids.
+            is_negative = bool(task.query.like) and each.source == "fallback"
+            answers.append(Made(_rendered(task, each, services, serving.shelf), is_negative))
+        else:
+            assert isinstance(each, MagpieError)
+            answers.append(each)
+    return answers
+
+
+def _rendered(task: _Task, found: Recommendations, services: Services, shelf: Shelf) -> bytes:
+    cursor = None
+    query = task.query
+    # A list that is shorter than asked is at its end.
+    if len(found.items) == query.k and query.among is None:
+        rows = [item.row for item in found.items]
+        cursor = services.cursors.write(task.canonical, shelf, query.shown, rows)
+    return render(query, found, shelf, cursor)
+
+
+async def _text_vectors(
+    tasks: Sequence[_Task],
+    serving: Serving,
+    services: Services,
+    caller: Caller,
+    timings: dict[str, float],
+) -> list[Vector | MagpieError | None]:
+    texts = list(dict.fromkeys(task.query.text for task in tasks if task.query.text is not None))
+    if not texts:
+        return [None] * len(tasks)
+    started = time.perf_counter()
+    wanted = [_vector_or_error(text, serving, services, caller) for text in texts]
+    found = [await wanted[0]] if len(wanted) == 1 else await asyncio.gather(*wanted)
+    vectors = dict(zip(texts, found, strict=True))
+    timings["encode"] = (time.perf_counter() - started) * 1e3
+    return [None if task.query.text is None else vectors[task.query.text] for task in tasks]
+
+
+async def _vector_or_error(
+    text: str, serving: Serving, services: Services, caller: Caller
+) -> Vector | InvalidInput:
+    # Only what is the fault of one text is told to those who sent it; all else fails for all.
+    try:
+        return await _text_vector(text, serving, services, caller)
+    except InvalidInput as error:
+        return error
+
+
+async def _text_vector(text: str, serving: Serving, services: Services, caller: Caller) -> Vector:
     if isinstance(serving.encoder, NoEncoder):
         # Refused here: the batcher would tell it as a failure of the model, and as ours.
         serving.encoder.encode_queries([text])
-    started = time.perf_counter()
 
     async def encode() -> Made:
         caller.watch()
@@ -143,23 +284,27 @@ async def _text_vector(
     # A vector outlives the index version: it depends on the text and the model alone.
     key = cache_key(b"text", serving.encoder.identity.digest, text)
     cached = await services.cache.get_or_compute(key, encode, kind="text")
-    timings["encode"] = (time.perf_counter() - started) * 1e3
     return np.frombuffer(cached.value, dtype="<f4").astype(np.float32)
 
 
 async def _recommend(
-    query: Query,
+    ready: Sequence[tuple[_Task, Vector | None]],
     serving: Serving,
     services: Services,
     caller: Caller,
-    text_vector: Vector | None,
-) -> Recommendations:
+) -> list[Recommendations | InvalidInput]:
+    queries = [task.query for task, _ in ready]
+    vectors = [vector for _, vector in ready]
     shelf = serving.shelf
-    cheap = query.k <= _INLINE_K and not query.diversity and len(shelf) <= _INLINE_ITEMS
-    if cheap:
-        return recommend(query, shelf, text_vector)
+    if len(queries) == 1 and _is_cheap(queries[0], shelf):
+        return recommend_all(queries, shelf, vectors)
     caller.watch()
-    return await services.compute.run(lambda: recommend(query, shelf, text_vector))
+    return await services.compute.run(lambda: recommend_all(queries, shelf, vectors))
+
+
+def _is_cheap(query: Query, shelf: Shelf) -> bool:
+    is_plain = not (query.diversity or query.limit_per or query.boost or query.promoted)
+    return is_plain and query.k <= _INLINE_K and len(shelf) <= _INLINE_ITEMS
 
 
 def _count(

@@ -4,6 +4,7 @@ import logging
 import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import TypeAlias
 
 import orjson
 from pydantic import ValidationError
@@ -15,7 +16,9 @@ from starlette.responses import Response
 from service.api.guarded_route import guarded
 from service.errors import (
     ChangesNotStored,
+    CursorExpired,
     DeadlineExceeded,
+    InvalidCursor,
     InvalidInput,
     InvalidItem,
     ItemNotFound,
@@ -34,8 +37,13 @@ _log = logging.getLogger(__name__)
 _RETRY_AFTER_S = 1
 _ERRORS_SHOWN = 10
 
+_Said: TypeAlias = tuple[HTTPStatus, str, str, list[dict[str, str]]]
+"""Status, code, detail and errors."""
+
 # First match wins, so subclasses stand before their base.
 _STATUS: tuple[tuple[type[MagpieError], HTTPStatus], ...] = (
+    (InvalidCursor, HTTPStatus.BAD_REQUEST),
+    (CursorExpired, HTTPStatus.GONE),
     (InvalidInput, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ItemNotFound, HTTPStatus.NOT_FOUND),
     (VersionNotFound, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -70,16 +78,7 @@ def problem(
     retry_after_s: int = _RETRY_AFTER_S,
 ) -> Response:
     """Render a problem. `detail` must not hold anything the caller sent."""
-    body: dict[str, object] = {
-        "type": f"urn:magpie:problem:{code}",
-        "title": status.phrase,
-        "status": status.value,
-        "code": code,
-        "detail": detail,
-        "request_id": request_id,
-    }
-    if errors:
-        body["errors"] = list(errors)
+    body = _details(status, code, detail, request_id, errors)
     headers = {"cache-control": "no-store"}
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         headers["retry-after"] = str(retry_after_s)
@@ -102,43 +101,29 @@ def raw_problem(status: HTTPStatus, code: str, detail: str) -> bytes:
     return line + head + b"\r\n" + bytes(answer.body)
 
 
+def details_of(error: MagpieError | ValidationError, request_id: str) -> dict[str, object] | None:
+    """Describe what is wrong with a part of a request; None where it is no fault of the caller."""
+    found = _said(error) if isinstance(error, MagpieError) else _flaws(error)
+    return None if found is None else _details(found[0], *found[1:3], request_id, found[3])
+
+
 async def on_magpie_error(request: Request, error: Exception) -> Response:
     """Translate the error tree."""
     assert isinstance(error, MagpieError)
-    for kind, status in _STATUS:
-        if isinstance(error, kind):
-            flaws = error.flaws if isinstance(error, InvalidItem) else ()
-            errors = [{"where": where, "what": what} for where, what in flaws]
-            wait_s = error.retry_after_s if isinstance(error, RateExceeded) else _RETRY_AFTER_S
-            return problem(
-                status,
-                error.code,
-                str(error),
-                request_id_of(request),
-                errors,
-                retry_after_s=wait_s,
-            )
-    return await on_unexpected(request, error)
+    said = _said(error)
+    if said is None:
+        return await on_unexpected(request, error)
+    status, code, detail, errors = said
+    wait_s = error.retry_after_s if isinstance(error, RateExceeded) else _RETRY_AFTER_S
+    request_id = request_id_of(request)
+    return problem(status, code, detail, request_id, errors, retry_after_s=wait_s)
 
 
 async def on_validation_error(request: Request, error: Exception) -> Response:
     """Say what is wrong with a body or parameter, without repeating it."""
     assert isinstance(error, ValidationError)
-    found = error.errors(include_input=False, include_url=False, include_context=False)
-    if found and found[0]["type"] == "json_invalid":
-        return problem(
-            HTTPStatus.BAD_REQUEST,
-            "invalid_json",
-            "The body is not valid JSON.",
-            request_id_of(request),
-        )
-    return problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "invalid_request",
-        "The request does not have the form that the API documents; see `errors`.",
-        request_id_of(request),
-        [_described(each) for each in found[:_ERRORS_SHOWN]],
-    )
+    status, code, detail, errors = _flaws(error)
+    return problem(status, code, detail, request_id_of(request), errors)
 
 
 async def on_refused(request: Request, error: Exception) -> Response:
@@ -180,6 +165,41 @@ def _methods(request: Request) -> list[str]:
     path = request.scope["route"].path
     same = (route for route in guarded(request.app.routes) if route.path == path)
     return sorted({method for route in same for method in route.methods or ()})
+
+
+def _details(
+    status: HTTPStatus, code: str, detail: str, request_id: str, errors: Sequence[dict[str, str]]
+) -> dict[str, object]:
+    details: dict[str, object] = {
+        "type": f"urn:magpie:problem:{code}",
+        "title": status.phrase,
+        "status": status.value,
+        "code": code,
+        "detail": detail,
+        "request_id": request_id,
+    }
+    return {**details, "errors": list(errors)} if errors else details
+
+
+def _said(error: MagpieError) -> _Said | None:
+    for kind, status in _STATUS:
+        if isinstance(error, kind):
+            flaws = error.flaws if isinstance(error, InvalidItem) else ()
+            errors = [{"where": where, "what": what} for where, what in flaws]
+            return status, error.code, str(error), errors
+    return None
+
+
+def _flaws(error: ValidationError) -> _Said:
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    if found and found[0]["type"] == "json_invalid":
+        return HTTPStatus.BAD_REQUEST, "invalid_json", "The body is not valid JSON.", []
+    return (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid_request",
+        "The request does not have the form that the API documents; see `errors`.",
+        [_described(each) for each in found[:_ERRORS_SHOWN]],
+    )
 
 
 def _described(error: ErrorDetails) -> dict[str, str]:

@@ -1,25 +1,56 @@
 """Worked examples and declared failures for the OpenAPI document."""
 
-from service.api.schemas import Problem
+from service.api.answer_schemas import Problem
 
-ANSWER = {
+_LIST: dict[str, object] = {
+    "request_id": "2f0c9c1f7a9d4e11",
+    "degraded": [],
+    "items": [
+        {
+            "id": "pin-88",
+            "score": 0.83,
+            "fields": {"title": "Herbs in tin cans on a railing"},
+            "because": [{"id": "pin-17", "share": 0.7}, {"text": True, "share": 0.3}],
+            "shared": {"category": ["balcony-garden"]},
+        }
+    ],
+    "index": "pins@2026-11-23T10-15-02Z-4f2a",
+    "model": "bge-small-en-v1.5@5c38ec7",
+    "source": "similar",
+    "missing": ["pin-9"],
+    "counts": {
+        "asked": 1,
+        "found": 1,
+        "back_filled": 0,
+        "back_filled_from": None,
+        "filtered_out": {
+            "filter": 600,
+            "min_score": 0,
+            "limit_per": 0,
+            "near_duplicate": 0,
+            "unscored": 0,
+        },
+    },
+    "cursor": "Xy0nq8bD1ZQBAAAAWAAAAL2mS0bH8o4bV5k8q1r2s3Q",
+}
+ANSWER = {"application/json": {"example": _LIST}}
+BATCH_ANSWER = {
     "application/json": {
         "example": {
             "request_id": "2f0c9c1f7a9d4e11",
-            "degraded": [],
-            "items": [
+            "answers": [
+                _LIST,
                 {
-                    "id": "pin-88",
-                    "score": 0.83,
-                    "fields": {"title": "Herbs in tin cans on a railing"},
-                    "because": [{"id": "pin-17", "share": 0.7}, {"text": True, "share": 0.3}],
-                    "shared": {"category": ["balcony-garden"]},
-                }
+                    "problem": {
+                        "type": "urn:magpie:problem:invalid_filter",
+                        "title": "Unprocessable Entity",
+                        "status": 422,
+                        "code": "invalid_filter",
+                        "detail": "The range of price has no bound that is a number.",
+                        "request_id": "2f0c9c1f7a9d4e11",
+                    }
+                },
             ],
-            "index": "pins@2026-11-23T10-15-02Z-4f2a",
-            "model": "bge-small-en-v1.5@5c38ec7",
-            "source": "similar",
-            "missing": ["pin-9"],
         }
     }
 }
@@ -57,10 +88,19 @@ PROBLEMS: dict[int, dict[str, object]] = {
     413: _declared("The body is too large: `body_too_large`."),
     415: _declared("The body is not application/json: `unsupported_media_type`."),
     422: _declared(
-        "Wrong form, or a filter that does not fit: `invalid_request`, `invalid_filter`."
+        "Wrong form, or a filter or cap that does not fit: `invalid_request`, `invalid_filter`, "
+        "`invalid_query`, `text_search_unavailable`."
     ),
     503: _declared("At the limit, try again: `overloaded`."),
     504: _declared("The time for this request was up: `deadline_exceeded`."),
+}
+
+PAGE_PROBLEMS: dict[int, dict[str, object]] = {
+    400: _declared(
+        "Not JSON, something said twice, a bad `Request-Timeout-Ms`, or a cursor that is not of "
+        "this request: `invalid_json`, `duplicate_key`, `invalid_timeout`, `invalid_cursor`."
+    ),
+    410: _declared("The cursor's index version is no longer served: `cursor_expired`."),
 }
 
 WRITE_PROBLEMS: dict[int, dict[str, object]] = {

@@ -16,6 +16,7 @@ from service.access.scopes import covers
 from service.api.caller import TIMEOUT_HEADER
 from service.api.errors import problem
 from service.api.guard import PRINCIPAL, Guard
+from service.api.http_cache import cache_control, etag_of, held_keys
 from service.api.lifespan import Services
 from service.api.metrics import Metrics
 from service.api.render import compose
@@ -59,7 +60,7 @@ class Front:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id, media_type, is_plain = _read_headers(scope)
+        request_id, media_type, held, is_plain = _read_headers(scope)
         scope["magpie.request_id"] = request_id.decode("ascii")
         principal = scope[PRINCIPAL] = await self.guard.identify(scope)
         repeat = b""
@@ -71,7 +72,7 @@ class Front:
         if services is not None and shelf is not None:
             # A new version or a change makes a new name, so what was remembered is not found.
             repeat = b"%s\0%s\0%s" % (shelf.snapshot.name.encode(), shelf.revision.encode(), repeat)
-            if await self._answer_again(repeat, services, request_id, started, send):
+            if await self._answer_again(repeat, held, services, request_id, started, send):
                 return
             if (detail := services.cache.negatives.get(_unknown(repeat))) is not None:
                 await self._refuse_again(scope, receive, send, detail.decode(), started)
@@ -88,22 +89,34 @@ class Front:
             services.cache.negatives.put(_unknown(repeat), scope[UNKNOWN].encode())
 
     async def _answer_again(
-        self, repeat: bytes, services: Services, request_id: bytes, started: float, send: Send
+        self,
+        repeat: bytes,
+        held: bytes,
+        services: Services,
+        request_id: bytes,
+        started: float,
+        send: Send,
     ) -> bool:
         known = services.repeats.get(repeat)
         if known is None:
             return False
-        value = services.cache.peek(known[:KEY_BYTES])
+        key, route = known[:KEY_BYTES], known[KEY_BYTES:].decode()
+        is_get = route != "/recommend"
+        kept = _kept(key, services) if is_get else (_NO_STORE,)
+        headers = [*kept, _NOSNIFF, (b"x-request-id", request_id)]
+        if is_get and held and key in held_keys(held):
+            await send({"type": "http.response.start", "status": 304, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+            self._requests(route, "GET", 304, started)
+            return True
+        value = services.cache.peek(key)
         if value is None:
             return False
         body, degraded = compose(value, request_id, None)
         total_ms = (time.perf_counter() - started) * 1e3
-        headers = [
+        headers += [
             _JSON_TYPE,
-            _NO_STORE,
-            _NOSNIFF,
             (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", request_id),
             (b"server-timing", b'total;dur=%.3f, cache;desc="local"' % total_ms),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -112,10 +125,12 @@ class Front:
         services.popular.again(known[:KEY_BYTES])
         for reason in degraded:
             self._metrics.degraded.labels(reason).inc()
-        route = known[KEY_BYTES:].decode()
-        method = "POST" if route == "/recommend" else "GET"
-        self._metrics.requests.labels(route, method, "2xx").observe(time.perf_counter() - started)
+        self._requests(route, "GET" if is_get else "POST", 200, started)
         return True
+
+    def _requests(self, route: str, method: str, status: int, started: float) -> None:
+        counted = self._metrics.requests.labels(route, method, f"{status // 100}xx")
+        counted.observe(time.perf_counter() - started)
 
     async def _refuse_again(
         self, scope: Scope, receive: Receive, send: Send, detail: str, started: float
@@ -166,20 +181,30 @@ def _unknown(repeat: bytes) -> bytes:
     return b"unknown\0" + repeat
 
 
-def _read_headers(scope: Scope) -> tuple[bytes, bytes, bool]:
-    """Return the request's id, given or new, its media type, and whether it wants no more."""
-    given = media_type = b""
+def _kept(key: bytes, services: Services) -> tuple[tuple[bytes, bytes], ...]:
+    policy = cache_control(services.settings.http_cache_s)
+    return (b"etag", etag_of(key)), (b"cache-control", policy)
+
+
+def _read_headers(scope: Scope) -> tuple[bytes, bytes, bytes, bool]:
+    """Return the request's id, given or new, its media type, what it holds, and whether plain.
+
+    Plain is a request that wants nothing that only a route can see to.
+    """
+    given = media_type = held = b""
     is_plain = True
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             given = value
         elif name == b"content-type":
             media_type = value
+        elif name == b"if-none-match":
+            held = value
         elif name == _TIMEOUT:
             is_plain = False
     if not _ID_FORM.fullmatch(given):
         given = secrets.token_hex(8).encode("ascii")
-    return given, media_type, is_plain
+    return given, media_type, held, is_plain
 
 
 async def _repeatable(scope: Scope, media_type: bytes, receive: Receive) -> tuple[bytes, Receive]:

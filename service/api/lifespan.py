@@ -14,6 +14,7 @@ from service.api.batcher import QueryBatcher
 from service.api.cache_metrics import CacheCollector
 from service.api.caches import open_cache, watch_room
 from service.api.compute import ComputePool
+from service.api.cursor import Cursors
 from service.api.guard import Guard
 from service.api.metrics import Metrics
 from service.api.readiness import Readiness
@@ -54,6 +55,7 @@ class Services:
     commits: ComputePool
     """One thread, as changes are stored one after the other."""
     metrics: Metrics
+    cursors: Cursors
     repeats: LocalCache
     """Requests, to the byte, that were answered: their cache key and route."""
     popular: Popular[Query]
@@ -113,6 +115,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         queue_tokens=settings.queue_tokens,
         batches_at_once=settings.compute_threads,
     )
+    own_key = settings.cursor_key
+    cursors = Cursors(None if own_key is None else own_key.get_secret_value().encode())
     commits = ComputePool(1, settings.compute_queue)
     popular: Popular[Query] = Popular(_COUNTED_A_WARM_QUERY * settings.warm_queries)
     services = Services(
@@ -124,6 +128,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         batcher,
         commits,
         metrics,
+        cursors,
         repeats,
         popular,
         readiness,

@@ -5,10 +5,15 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from service.api.answer_schemas import Problem
 from service.api.examples import ACCESS_PROBLEMS
 from service.api.guarded_route import GuardedRoute, guarded
-from service.api.schemas import PatchItemRequest, Problem, PutItemsRequest, RecommendRequest
+from service.api.item_schemas import PatchItemRequest, PutItemsRequest
+from service.api.schemas import BatchRequest, RankRequest, RecommendRequest
 
+_MODELS = (
+    RecommendRequest, BatchRequest, RankRequest, PutItemsRequest, PatchItemRequest, Problem
+)  # fmt: skip
 _REFERENCE = "#/components/schemas/{model}"
 
 _KEYS = {
@@ -27,7 +32,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
         )
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
-        for model in (RecommendRequest, PutItemsRequest, PatchItemRequest, Problem):
+        for model in _MODELS:
             shape = model.model_json_schema(ref_template=_REFERENCE)
             schemas.update(shape.pop("$defs", {}))
             schemas[model.__name__] = shape

@@ -1,13 +1,14 @@
 """Query strings of the GET forms, read as strictly as a body."""
 
 from http import HTTPStatus
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 
 from service.api.errors import RequestRefused
-from service.api.schemas import K_MAX, SearchText
+from service.api.schemas import K_MAX
+from service.api.wire import CursorText, SearchText
 from service.types import ItemId, Query, Seed
 
 _P = TypeVar("_P", bound=BaseModel)
@@ -19,9 +20,15 @@ class _Parameters(BaseModel):
 
     k: int = Field(20, ge=1, le=K_MAX, description="How many items.")
     diversity: float = Field(0.0, ge=0, le=1, description="0 pure relevance, 1 pure difference.")
-    explain: bool = Field(False, description="Say which seed each item is here for.")
+    explain: bool | Literal["words"] = Field(
+        False, description="Say which seed each item is here for; `words` adds a sentence."
+    )
     fields: Annotated[str, StringConstraints(max_length=4096)] | None = Field(
         None, description="Attributes to return, comma separated; all when absent."
+    )
+
+    cursor: CursorText | None = Field(
+        None, description="From the answer to this same request: the items after those."
     )
 
     def wanted_fields(self) -> tuple[str, ...] | None:
@@ -56,7 +63,8 @@ class SimilarParameters(_Parameters):
             like=(Seed(item_id),),
             k=self.k,
             diversity=self.diversity,
-            explain=self.explain,
+            explain=bool(self.explain),
+            in_words=self.explain == "words",
             fields=self.wanted_fields(),
         )
 
@@ -72,7 +80,8 @@ class SearchParameters(_Parameters):
             text=self.q,
             k=self.k,
             diversity=self.diversity,
-            explain=self.explain,
+            explain=bool(self.explain),
+            in_words=self.explain == "words",
             fields=self.wanted_fields(),
         )
 

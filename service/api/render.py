@@ -6,11 +6,14 @@ import numpy as np
 import orjson
 
 from service.index.shelf import Shelf
-from service.types import Query, Recommendation, Recommendations
+from service.types import Counts, Query, Recommendations, Why
 
 
-def render(query: Query, found: Recommendations, shelf: Shelf) -> bytes:
+def render(query: Query, found: Recommendations, shelf: Shelf, cursor: str | None) -> bytes:
     """Render what does not depend on the single request, so that a cache can hold it.
+
+    Args:
+        cursor: where the list goes on, None where it ends.
 
     Returns:
         A JSON array of the `degraded` reasons, a newline, and the rest of the answer's object.
@@ -20,6 +23,8 @@ def render(query: Query, found: Recommendations, shelf: Shelf) -> bytes:
         "model": str(shelf.snapshot.manifest.model),
         "source": found.source,
         "missing": found.missing,
+        "counts": _counts(found.counts),
+        "cursor": cursor,
     }
     pieces = [orjson.dumps(found.degraded), b'\n{"items":[', *_items(query, found, shelf)]
     return b"".join([*pieces, b"],", orjson.dumps(rest)[1:]])
@@ -61,8 +66,10 @@ def _items(query: Query, found: Recommendations, shelf: Shelf) -> list[bytes]:
         fields = attributes if query.fields is None else _chosen(attributes, query.fields)
         score = orjson.dumps(round(each.score, 6))
         pieces += (b'{"id":', item_id, b',"score":', score, b',"fields":', fields)
-        if query.explain:
-            pieces.append(_reasons(each))
+        if each.is_promoted:
+            pieces.append(b',"promoted":true')
+        if each.why is not None:
+            pieces.append(_reasons(each.why))
         pieces.append(b"},")
     if pieces:
         pieces[-1] = b"}"
@@ -74,11 +81,32 @@ def _chosen(attributes: bytes, fields: Sequence[str]) -> bytes:
     return orjson.dumps({name: known[name] for name in fields if name in known})
 
 
-def _reasons(found: Recommendation) -> bytes:
+def _reasons(why: Why) -> bytes:
     because = [
         {"text": True, "share": each.share}
         if each.id is None
         else {"id": each.id, "share": each.share}
-        for each in found.because
+        for each in why.because
     ]
-    return b"," + orjson.dumps({"because": because, "shared": found.shared})[1:-1]
+    told: dict[str, object] = {"because": because, "shared": why.shared}
+    if why.boost:
+        told["boost"] = round(why.boost, 6)
+    if why.words:
+        told["words"] = why.words
+    return b"," + orjson.dumps(told)[1:-1]
+
+
+def _counts(counts: Counts) -> dict[str, object]:
+    return {
+        "asked": counts.asked,
+        "found": counts.found,
+        "back_filled": counts.back_filled,
+        "back_filled_from": counts.back_filled_from,
+        "filtered_out": {
+            "filter": counts.filter,
+            "min_score": counts.min_score,
+            "limit_per": counts.limit_per,
+            "near_duplicate": counts.near_duplicate,
+            "unscored": counts.unscored,
+        },
+    }

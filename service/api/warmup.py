@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from itertools import islice
 
-from service.api.answer import answer
+from service.api.answer import Question, answer
 from service.api.caller import Caller
 from service.api.lifespan import Services
 from service.errors import MagpieError
@@ -43,7 +43,7 @@ async def warm_up(
         if left_s <= 0:
             break
         try:
-            await answer(question, services, Caller.nobody(left_s), serving)
+            await answer(Question(question), services, Caller.nobody(left_s), serving=serving)
             answered += 1
         except MagpieError as error:
             _log.debug("a question could not be asked beforehand: %s", error.code)

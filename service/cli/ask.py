@@ -133,7 +133,7 @@ def _ask_here(body: bytes, settings: Settings) -> bytes:
         serving = open_live(settings).current
     vector = None if query.text is None else serving.encoder.encode_queries([query.text])[0]
     found = recommend_locally(query, serving.shelf, vector)
-    return compose(render(query, found, serving.shelf), b"local", None)[0]
+    return compose(render(query, found, serving.shelf, None), b"local", None)[0]
 
 
 def _show(answer: _Answer) -> None:

@@ -49,6 +49,11 @@ class Shelf:
     until: float
     _lists: dict[str, Rows] = field(init=False, default_factory=dict)
     _masks: FilterMasks = field(init=False, default_factory=FilterMasks)
+    # Asked for several times by every request.
+    _frozen_size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_frozen_size", len(self.fresh.snapshot.table))
 
     @classmethod
     def of(
@@ -141,8 +146,20 @@ class Shelf:
         """Tell whether an item may be in an answer at a moment."""
         return is_shown(self.item(row).attributes, now)
 
+    def is_blocked(self, row: int) -> bool:
+        """Tell whether no list may have a row at the moment of this shelf."""
+        place = int(self.blocked.searchsorted(row))
+        return place < len(self.blocked) and int(self.blocked[place]) == row
+
+    @property
+    def shown(self) -> int:
+        """How many items may be shown."""
+        return len(self) - len(self.blocked)
+
     def vectors(self, rows: Rows) -> Vectors:
         """Gather the vectors of some rows: float32 (len(rows), dim)."""
+        if not self.fresh.items:
+            return self.snapshot.vectors[rows]
         slots = rows - self._frozen_size
         is_fresh = slots >= 0
         if not is_fresh.any():
@@ -207,10 +224,6 @@ class Shelf:
         if order is None:
             order = self._lists["newest"] = self._newest_first()
         return order
-
-    @property
-    def _frozen_size(self) -> int:
-        return len(self.snapshot.table)
 
     def _filter_fresh(self, filter: Filter) -> Mask:
         size = len(self.fresh.items)

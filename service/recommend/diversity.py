@@ -1,8 +1,15 @@
 """Lists that are not ten times the same thing."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from service.types import Rows, Scores, Vectors
+
+
+def varied(candidates: Vectors, relevance: Scores, diversity: float) -> Iterator[int]:
+    """Order candidates."""
+    yield from mmr(candidates, relevance, len(candidates), 1.0 - diversity).tolist()
 
 
 def mmr(candidates: Vectors, relevance: Scores, k: int, lambda_: float) -> Rows:

@@ -1,18 +1,21 @@
 """The whole story of a recommendation in one screen: seeds → candidates → rank."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from service.errors import InvalidInput
 from service.index.shelf import Shelf
-from service.recommend import candidates, diversity, explain, fallback, seeds
-from service.types import Mask, Query, Recommendation, Recommendations, Rows, Scores, Vector
+from service.recommend.explain import explained
+from service.recommend.plan import BoostMasks, Plan, plan_of
+from service.recommend.pool import Pool, gather
+from service.recommend.ranking import Ranked, rank
+from service.types import Counts, Query, Recommendation, Recommendations, Source, Vector
 
-# A diverse list is chosen among this many times k candidates (Qdrant's default of 1 leaves
-# nothing to choose from), and never among fewer than this many.
-_OVERFETCH = 5
-_POOL_MIN = 50
+# Where caps and near-duplicates leave a list short, more candidates are looked at, and once more:
+# enough for any list that is not about one thing alone.
+_WIDER_TIMES = 2
 
 
 def recommend(
@@ -30,77 +33,112 @@ def recommend(
         clock: seconds, only differences matter.
 
     Raises:
-        InvalidFilter: the filter names an unknown key, or a range on a key without numbers.
+        InvalidFilter: a filter names an unknown key, or a range on a key without numbers.
+        InvalidQuery: a cap on an attribute that no item has.
+    """
+    found = recommend_all([query], shelf, [text_vector], clock)[0]
+    if isinstance(found, InvalidInput):
+        raise found
+    return found
+
+
+def recommend_all(
+    queries: Sequence[Query],
+    shelf: Shelf,
+    text_vectors: Sequence[Vector | None],
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[Recommendations | InvalidInput]:
+    """Answer many queries with one retrieval for all; each has its own answer or error.
+
+    Args:
+        queries, text_vectors: as for `recommend`, of one length.
     """
     started = clock()
-    known = seeds.find_seeds(query, shelf)
-    allowed = shelf.allowed(query.filter)
-    hidden = _hidden_rows(query, known, shelf)
-    lost = set(known.missing)
-    liked_ids = [seed.id for seed in query.like if seed.id not in lost]
-    wish = seeds.combine(known, shelf, text_vector, liked_ids)
-    if wish is None:
-        return _fall_back(query, shelf, known, allowed, hidden)
+    masks = BoostMasks(shelf)
+    plans: list[Plan | InvalidInput] = []
+    for query, vector in zip(queries, text_vectors, strict=True):
+        try:
+            plans.append(plan_of(query, shelf, vector, masks))
+        except InvalidInput as error:
+            plans.append(error)
+    found: dict[int, Recommendations] = {}
+    # One for all, as they are answered together; filled in when they are.
+    timings = {"search": 0.0, "rank": 0.0}
+    rounds = 0
+    open_ = [(place, plan) for place, plan in enumerate(plans) if isinstance(plan, Plan)]
+    while open_:
+        searching = clock()
+        pools = gather([plan for _, plan in open_], shelf)
+        timings["search"] += (clock() - searching) * 1e3
+        wider = []
+        for (place, plan), pool in zip(open_, pools, strict=True):
+            ranked = rank(plan, pool, shelf)
+            if rounds < _WIDER_TIMES and _may_find_more(plan, pool, ranked):
+                plan.widen()
+                wider.append((place, plan))
+            else:
+                found[place] = _answer(plan, pool, ranked, shelf, timings)
+        open_, rounds = wider, rounds + 1
+    timings["rank"] = (clock() - started) * 1e3 - timings["search"]
+    return [found[place] if isinstance(plan, Plan) else plan for place, plan in enumerate(plans)]
 
-    pool = max(_OVERFETCH * query.k, _POOL_MIN) if query.diversity else query.k
-    rows, scores = candidates.retrieve(wish.vector, shelf, pool, allowed, hidden)
-    searched = clock()
-    if query.diversity and len(rows):
-        picked = diversity.mmr(shelf.vectors(rows), scores, query.k, 1.0 - query.diversity)
-        rows, scores = rows[picked], scores[picked]
-    if query.explain:
-        items = _explained(rows, scores, wish, shelf)
-    else:
-        items = tuple(map(Recommendation, rows.tolist(), scores.tolist()))
+
+def _may_find_more(plan: Plan, pool: Pool, ranked: Ranked) -> bool:
+    return len(ranked.rows) < plan.asked and not pool.is_exhausted
+
+
+def _answer(
+    plan: Plan, pool: Pool, ranked: Ranked, shelf: Shelf, timings: Mapping[str, float]
+) -> Recommendations:
+    columns = (ranked.rows, ranked.scores, ranked.is_promoted)
+    items = tuple(map(Recommendation, *(columns if ranked.is_promoted else columns[:2])))
+    if plan.query.explain:
+        items = explained(items, plan, shelf)
+    count = len(items)
+    is_fallback = plan.wish is None
     return Recommendations(
         items=items,
-        source="search" if not len(known.liked) else "similar",
-        missing=known.missing,
-        degraded=_shortfall(query, len(items), allowed),
-        timings_ms={"search": (searched - started) * 1e3, "rank": (clock() - searched) * 1e3},
+        source=_source(plan),
+        counts=Counts(
+            asked=plan.asked,
+            found=0 if is_fallback else count,
+            back_filled=count if is_fallback else 0,
+            back_filled_from="newest" if is_fallback and count else None,
+            filter=_left_out(plan, shelf),
+            min_score=pool.too_low,
+            limit_per=ranked.too_many,
+            near_duplicate=ranked.near_duplicate,
+            unscored=pool.unscored,
+        ),
+        missing=plan.missing,
+        degraded=_degraded(plan, ranked),
+        timings_ms=timings,
     )
 
 
-def _hidden_rows(query: Query, known: seeds.KnownSeeds, shelf: Shelf) -> Rows:
-    excluded = [row for row in shelf.rows(query.exclude) if row is not None]
-    return np.unique(
-        np.concatenate([known.liked, known.disliked, np.asarray(excluded, dtype=np.int64)])
-    )
+def _source(plan: Plan) -> Source:
+    if plan.wish is None:
+        return "fallback"
+    return "search" if plan.query.text is not None and not len(plan.seeds.liked) else "similar"
 
 
-def _explained(
-    rows: Rows, scores: Scores, wish: seeds.QueryVector, shelf: Shelf
-) -> tuple[Recommendation, ...]:
-    shared = explain.SharedAttributes(shelf)
-    explained = []
-    for row, score, vector in zip(rows.tolist(), scores.tolist(), shelf.vectors(rows), strict=True):
-        because = explain.shares(wish, vector)
-        strongest = because[0].id if because else None
-        explained.append(Recommendation(row, score, because, shared.between(row, strongest)))
-    return tuple(explained)
+def _left_out(plan: Plan, shelf: Shelf) -> int:
+    if plan.allowed is None:
+        return 0
+    if plan.among is not None:
+        return len(plan.among) - int(np.count_nonzero(plan.allowed[plan.among]))
+    return shelf.shown - int(np.count_nonzero(plan.allowed))
 
 
-def _fall_back(
-    query: Query,
-    shelf: Shelf,
-    known: seeds.KnownSeeds,
-    allowed: Mask | None,
-    hidden: Rows,
-) -> Recommendations:
-    rows = fallback.newest(shelf.newest_first, query.k, allowed, set(hidden.tolist()))
-    lost = ("no_known_seed",) if query.like and not len(known.liked) else ()
-    return Recommendations(
-        # There is nothing to be similar to, so there is no score to invent.
-        items=tuple(Recommendation(row, 0.0) for row in rows),
-        source="fallback",
-        missing=known.missing,
-        degraded=lost + _shortfall(query, len(rows), allowed),
-    )
-
-
-def _shortfall(query: Query, found: int, allowed: Mask | None) -> tuple[str, ...]:
-    if found >= query.k:
-        return ()
-    if allowed is not None and not allowed.any():
-        return ("filter_matches_nothing",)
-    return ("fewer_than_k",)
+def _degraded(plan: Plan, ranked: Ranked) -> tuple[str, ...]:
+    reasons = []
+    query = plan.query
+    can_use_dislikes = query.strategy != "average_vector"
+    if plan.wish is None and (query.like or (query.dislike and can_use_dislikes)):
+        reasons.append("no_known_seed")
+    if ranked.lacks_promoted:
+        reasons.append("too_few_promoted")
+    if len(ranked.rows) < plan.asked:
+        nothing = plan.allowed is not None and not plan.allowed.any()
+        reasons.append("filter_matches_nothing" if nothing else "fewer_than_k")
+    return tuple(reasons)

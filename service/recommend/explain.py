@@ -1,14 +1,26 @@
 """Why an item is in the list: which seed, with which share, and what they have in common."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
 
 import numpy as np
 
 from service.catalogue.columns import Column
 from service.index.shelf import Shelf
-from service.recommend.seeds import QueryVector
-from service.types import AttributeValue, ItemId, Scalar, Share, Vector
+from service.recommend.plan import Plan
+from service.recommend.pool import boosts_of
+from service.recommend.wishes import Wish
+from service.recommend.wording import sentence
+from service.types import (
+    AttributeValue,
+    ItemId,
+    Recommendation,
+    Scalar,
+    Share,
+    Vectors,
+    Why,
+)
 
 _SHARES_SHOWN = 3
 _SMALLEST_SHARE = 0.05
@@ -16,23 +28,49 @@ _SMALLEST_SHARE = 0.05
 _COMMONPLACE = 0.25
 
 
-def shares(query: QueryVector, item: Vector) -> tuple[Share, ...]:
-    """Split an item's score among the positive parts of the query, largest first.
+def explained(
+    items: Sequence[Recommendation], plan: Plan, shelf: Shelf
+) -> tuple[Recommendation, ...]:
+    """Say of every item why it is in the list; see `Why`."""
+    shared = SharedAttributes(shelf)
+    rows = np.array([item.row for item in items], np.int64)
+    because = [()] * len(items) if plan.wish is None else shares(plan.wish, shelf.vectors(rows))
+    boosts = boosts_of(plan, rows).tolist()
+    found = []
+    for item, seeds, boost in zip(items, because, boosts, strict=True):
+        strongest = seeds[0].id if seeds else None
+        why = Why(seeds, shared.between(item.row, strongest), boost)
+        if plan.query.in_words:
+            why = replace(why, words=sentence(item, why, plan, shelf))
+        found.append(replace(item, why=why))
+    return tuple(found)
+
+
+def shares(wish: Wish, items: Vectors) -> list[tuple[Share, ...]]:
+    """Split the scores of items among the positive parts of a wish, largest first.
 
     A part's share is its weight times its similarity to the item, over the sum of these; parts
     that pull the other way have none. At most three shares of at least 5 % are named.
 
     Args:
-        query: the combined query.
-        item: float32 (dim,), the recommended item's vector.
+        wish: what was looked for.
+        items: float32 (n, dim), the recommended items' vectors.
     """
-    pull = np.maximum(query.parts @ item, 0.0) * query.weights
-    total = float(pull.sum())
-    if total <= 0.0:
-        return ()
-    order = np.argsort(-pull, kind="stable")[:_SHARES_SHOWN]
-    found = [Share(query.ids[index], round(float(pull[index]) / total, 4)) for index in order]
-    return tuple(share for share in found if share.share >= _SMALLEST_SHARE)
+    if not len(wish.parts):
+        return [()] * len(items)
+    pull = np.maximum(items @ wish.parts.T, 0.0) * wish.weights
+    total = pull.sum(axis=1, keepdims=True)
+    split = np.divide(pull, total, out=np.zeros_like(pull), where=total > 0)
+    order = np.argsort(-split, axis=1, kind="stable")[:, :_SHARES_SHOWN]
+    shown = np.take_along_axis(split, order, 1)
+    return [
+        tuple(
+            Share(wish.ids[part], round(share, 4))
+            for part, share in zip(parts, largest, strict=True)
+            if share >= _SMALLEST_SHARE
+        )
+        for parts, largest in zip(order.tolist(), shown.tolist(), strict=True)
+    ]
 
 
 class SharedAttributes:

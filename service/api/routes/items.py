@@ -14,14 +14,14 @@ from service.api.dependencies import ServicesDep, read_json_body
 from service.api.errors import RequestRefused, request_id_of
 from service.api.examples import PROBLEMS, WRITE_PROBLEMS
 from service.api.guarded_route import GuardedRoute, requires
-from service.api.lifespan import Services
-from service.api.schemas import (
+from service.api.item_schemas import (
     ITEMS_MAX,
     AcceptedAnswer,
     ItemAnswer,
     PatchItemRequest,
     PutItemsRequest,
 )
+from service.api.lifespan import Services
 from service.errors import ItemNotFound
 from service.index.changes import Change, Delete
 from service.index.edits import Edits, edit_attributes, edit_items

@@ -5,7 +5,7 @@ from typing import Any
 import jsonschema
 from starlette.testclient import TestClient
 
-from service.api.schemas import RecommendAnswer
+from service.api.answer_schemas import RecommendAnswer
 
 
 def resolved(document: dict[str, Any], name: str) -> dict[str, Any]:

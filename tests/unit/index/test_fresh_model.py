@@ -270,7 +270,7 @@ class Shop(RuleBasedStateMachine):
             for name, attributes in self.expected.items()
             if is_shown(attributes, self.now)
         }
-        newest = recommend(Query(k=50), shelf, None)
+        newest = recommend(Query(k=50, near_duplicates=True), shelf, None)
         assert [shelf.id(each.row) for each in newest.items] == list(shown)[::-1]
         for name in NAMES:
             row = shelf.row(ItemId(name))
@@ -284,7 +284,9 @@ class Shop(RuleBasedStateMachine):
             self.compare_seed(shelf, shown, name)
 
     def compare_seed(self, shelf: Shelf, shown: Mapping[str, Attributes], name: str) -> None:
-        found = recommend(Query(like=(Seed(ItemId(name)),), k=3, explain=True), shelf, None)
+        like = (Seed(ItemId(name)),)
+        query = Query(like=like, k=3, explain=True, near_duplicates=True)
+        found = recommend(query, shelf, None)
         assert not found.missing
         assert all(each.because in ((), (Share(ItemId(name), 1.0),)) for each in found.items)
         own = vector_of(TEMPLATE.render(self.expected[name]))
@@ -311,7 +313,14 @@ class Shop(RuleBasedStateMachine):
         texts = {name: TEMPLATE.render(each) for name, each in shown.items() if passes(each)}
         for k in (1, 3, 50):
             for diversity in (0.0, 0.4):
-                query = Query(text="rye", k=k, filter=filter_, diversity=diversity, explain=True)
+                query = Query(
+                    text="rye",
+                    k=k,
+                    filter=filter_,
+                    diversity=diversity,
+                    near_duplicates=True,
+                    explain=True,
+                )
                 found = recommend(query, shelf, QUERY)
                 names = [shelf.id(each.row) for each in found.items]
                 assert len(set(names)) == len(names) == min(k, len(texts))

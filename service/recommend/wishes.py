@@ -1,0 +1,124 @@
+"""From likes, dislikes and a text to one score for every item: the three strategies.
+
+All of them are Qdrant's, with weights added. They agree for a single like without a dislike.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.index.shelf import Shelf
+from service.recommend.seeds import KnownSeeds
+from service.types import ItemId, Scores, Strategy, Vector, Vectors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wish:
+    """What is looked for.
+
+    Args:
+        parts: float32 (p, dim), the liked items and the text.
+        weights: float32 (p,), summing to 1 where there is a part.
+        ids: the p seed ids, None for the search text.
+        against: float32 (m, dim), the disliked items.
+        against_weights: float32 (m,).
+        probes: float32 (q, dim), vectors whose nearest items are the candidates.
+        is_linear: whether the score of an item is its inner product with the only probe.
+    """
+
+    parts: Vectors
+    weights: Vector
+    ids: tuple[ItemId | None, ...]
+    against: Vectors
+    against_weights: Vector
+    probes: Vectors
+    is_linear: bool
+
+    def scores(self, items: Vectors) -> Scores:
+        """Score float32 (n, dim) item vectors; returns float32 (n,), higher is better."""
+        if self.is_linear:
+            scores: Scores = items @ self.probes[0]
+            return scores
+        liking = _best(items, self.parts, self.weights)
+        disliking = _best(items, self.against, self.against_weights)
+        return np.where(liking > disliking, _bounded(liking), -_bounded(disliking))
+
+
+def wish_of(
+    seeds: KnownSeeds, shelf: Shelf, text: Vector | None, strategy: Strategy
+) -> Wish | None:
+    """Combine what is liked, disliked and typed.
+
+    A text weighs as much as all liked items together: it is what the user wants now, whatever
+    the size of the board it was typed on. Where only the best seed counts, it weighs as much as
+    the heaviest of them.
+
+    - `average_vector`: inner product with the mean of the positives, or where there are dislikes
+      with 2 x mean(positives) - mean(dislikes). Needs a positive.
+    - `sum_scores`: mean similarity to the positives, less that to the dislikes, each dislike
+      counting like a positive of its weight.
+    - `best_score`: a is the best similarity to a positive, b to a dislike, each scaled by its
+      weight over the heaviest one's; the score is s(a) where a > b, else -s(b), with
+      s(x) = (x / (1 + |x|) + 1) / 2.
+
+    Args:
+        seeds: rows and weights.
+        shelf: has the vectors of the rows.
+        text: float32 (dim,), the encoded search text, if any.
+        strategy: which of the three.
+
+    Returns:
+        None when there is nothing to go by: no positive, and no dislike that the strategy can
+        use alone.
+
+    Source: Qdrant's recommendation strategies.
+    """
+    is_linear = strategy != "best_score"
+    parts = shelf.vectors(seeds.liked)
+    weights = seeds.liked_weights
+    ids: tuple[ItemId | None, ...] = seeds.liked_ids
+    if text is not None:
+        parts = np.concatenate([parts, text[np.newaxis, :]])
+        own = (weights.sum() if is_linear else weights.max()) if len(weights) else np.float32(1.0)
+        weights = np.append(weights, own).astype(np.float32)
+        ids = (*ids, None)
+    if not len(parts) and (strategy == "average_vector" or not len(seeds.disliked)):
+        return None
+    total = weights.sum() if len(weights) else np.float32(1.0)
+    shares = weights / total
+    against = shelf.vectors(seeds.disliked) if len(seeds.disliked) else parts[:0]
+    blame = seeds.disliked_weights
+    if not is_linear:
+        probes = parts if len(parts) else -(blame @ against)[np.newaxis, :]
+    elif strategy == "average_vector":
+        probes = _average(shares @ parts, against, blame)
+    else:
+        probes = _sum(shares @ parts, against, blame / (total if len(parts) else blame.sum()))
+    return Wish(parts, shares, ids, against, blame, probes, is_linear)
+
+
+def _average(liked: Vector, against: Vectors, blame: Vector) -> Vectors:
+    if len(against):
+        liked = 2.0 * liked - blame @ against / blame.sum()
+    return liked.astype(np.float32)[np.newaxis, :]
+
+
+def _sum(liked: Vector, against: Vectors, blame: Vector) -> Vectors:
+    if len(against):
+        liked = liked - blame @ against
+    return liked.astype(np.float32)[np.newaxis, :]
+
+
+def _best(items: Vectors, seeds: Vectors, weights: Vector) -> Scores:
+    """The best weighted similarity to a seed; minus infinity where there is no seed."""
+    if not len(seeds):
+        return np.full(len(items), -np.inf, dtype=np.float32)
+    best: Scores = ((items @ seeds.T) * (weights / weights.max())).max(axis=1)
+    return best
+
+
+def _bounded(similarity: Scores) -> Scores:
+    with np.errstate(invalid="ignore"):
+        # Minus infinity, no dislike at all, gives NaN; it is never chosen, see `scores`.
+        bounded = 0.5 * (similarity / (1.0 + np.abs(similarity)) + 1.0)
+    return bounded.astype(np.float32)
