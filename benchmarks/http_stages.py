@@ -64,7 +64,7 @@ def measure(version: Path, path: Path) -> dict[str, float]:
     asked = queries()
     found = [recommend(query, shelf, None) for query in asked]
     pairs = list(zip(asked, found, strict=True))
-    rendered = [render(query, each, shelf) for query, each in pairs]
+    rendered = [render(query, each, shelf, None) for query, each in pairs]
     engine = _median(lambda query: recommend(query, shelf, None), queries())
     inner = {
         "seeds: rows of ids": _median(lambda query: seeds.find_seeds(query, shelf), queries()),
@@ -86,7 +86,7 @@ def measure(version: Path, path: Path) -> dict[str, float]:
         "cache key": _median(_key, queries()),
         **inner,
         "engine, the rest": max(0.0, engine - sum(inner.values())),
-        "render": _median(lambda pair: render(pair[0], pair[1], shelf), pairs),
+        "render": _median(lambda pair: render(pair[0], pair[1], shelf, None), pairs),
         "compose": _median(lambda body: compose(body, b"0123456789abcdef", None), rendered),
     }
 

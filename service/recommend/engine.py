@@ -53,21 +53,14 @@ def recommend_all(
     Args:
         queries, text_vectors: as for `recommend`, of one length.
     """
-    started = clock()
-    masks = BoostMasks(shelf)
-    plans: list[Plan | InvalidInput] = []
-    for query, vector in zip(queries, text_vectors, strict=True):
-        try:
-            plans.append(plan_of(query, shelf, vector, masks))
-        except InvalidInput as error:
-            plans.append(error)
+    started = searching = clock()
+    plans = _plans(queries, shelf, text_vectors)
     found: dict[int, Recommendations] = {}
     # One for all, as they are answered together; filled in when they are.
     timings = {"search": 0.0, "rank": 0.0}
     rounds = 0
     open_ = [(place, plan) for place, plan in enumerate(plans) if isinstance(plan, Plan)]
     while open_:
-        searching = clock()
         pools = gather([plan for _, plan in open_], shelf)
         timings["search"] += (clock() - searching) * 1e3
         wider = []
@@ -78,9 +71,22 @@ def recommend_all(
                 wider.append((place, plan))
             else:
                 found[place] = _answer(plan, pool, ranked, shelf, timings)
-        open_, rounds = wider, rounds + 1
+        open_, rounds, searching = wider, rounds + 1, clock()
     timings["rank"] = (clock() - started) * 1e3 - timings["search"]
     return [found[place] if isinstance(plan, Plan) else plan for place, plan in enumerate(plans)]
+
+
+def _plans(
+    queries: Sequence[Query], shelf: Shelf, text_vectors: Sequence[Vector | None]
+) -> list[Plan | InvalidInput]:
+    masks = BoostMasks(shelf)
+    plans: list[Plan | InvalidInput] = []
+    for query, vector in zip(queries, text_vectors, strict=True):
+        try:
+            plans.append(plan_of(query, shelf, vector, masks))
+        except InvalidInput as error:
+            plans.append(error)
+    return plans
 
 
 def _may_find_more(plan: Plan, pool: Pool, ranked: Ranked) -> bool:
