@@ -190,6 +190,8 @@ def main() -> None:
     queries = np.load(folder / "queries.npy", allow_pickle=False)
     names = options.only.split("|") if options.only else [*OURS, *RIVALS]
     made = build_missing(folder, vectors, names)
+    if options.build_only:
+        return
     asked, timed = queries[:1000], queries[1000:]
     truth = true_rows(vectors, asked, 10)
     contenders: list[Contender] = []
@@ -244,6 +246,7 @@ def _parse() -> argparse.Namespace:
     options.add_argument("--items", type=int, default=200_000)
     options.add_argument("--work", type=Path, default=ROOT / "benchmarks" / ".index")
     options.add_argument("--only", help="names of indexes, with | between them")
+    options.add_argument("--build-only", action="store_true", help="build what is missing, no more")
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--each", type=int, default=300, help="queries of a round")
     return options.parse_args()
