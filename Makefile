@@ -110,7 +110,8 @@ $(VENV)/.installed-export: requirements/export.txt $(VENV)/.installed-run $(VENV
 	@$(PIP) install --no-deps --require-hashes -r requirements/export.txt
 	@touch $@
 
-$(VENV)/.installed-run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+$(VENV)/.installed-run: requirements/run.txt pyproject.toml hatch_build.py \
+    $(wildcard service/index/native/*.[ch]) | $(VENV)/bin/python
 	@echo "Installing Magpie"
 	@$(PIP) install --no-deps --require-hashes -r requirements/run.txt
 	@$(PIP) install --no-deps $(STAND_IN)

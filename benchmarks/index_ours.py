@@ -15,7 +15,7 @@ from service.types import Vectors
 
 _SETTINGS = "settings.json"
 # Those of the tuner: what is measured on its queries has to hold for others as well.
-_MARGIN, _MARGIN_SHARE = 0.004, 0.2
+_MARGIN, _MARGIN_SHARE = 0.008, 0.2
 
 
 def build_ours(

@@ -3,10 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import faiss
-import numpy as np
-from numpy.typing import NDArray
-
 from service.index.faiss_file import StoredIndex
 from service.index.faiss_index import FaissIndex
 from service.index.index_builder import Plan, build_stored
@@ -29,24 +25,16 @@ _AIM_100 = 0.95
 
 @dataclass(frozen=True, slots=True)
 class BuiltIndex:
-    """A FAISS index in memory, how it was made, and what it was measured to find.
+    """An index in memory, how it was made, and what it was measured to find.
 
-    `ef_construction` is None without a graph, `ef_search` for a flat index. `rows` and `axes` are
-    those of `StoredIndex`.
+    `ef_construction` is None without a graph, `ef_search` for a flat index.
     """
 
-    index: faiss.Index
+    stored: StoredIndex
     factory: Factory
     ef_construction: int | None
     ef_search: EfSearch | None
     recall: Recall
-    rows: NDArray[np.int32] | None = None
-    axes: Vectors | None = None
-
-    @property
-    def stored(self) -> StoredIndex:
-        """The index with its order and axes, as it is written."""
-        return StoredIndex(self.index, self.rows, self.axes)
 
 
 def build_faiss(
@@ -108,9 +96,7 @@ def measured(
         at_100=_between(found.at_100 - too_easy[1]),
         queries=found.queries,
     )
-    return BuiltIndex(
-        stored.index, plan.factory, plan.ef_construction, effort, recall, stored.rows, stored.axes
-    )
+    return BuiltIndex(stored, plan.factory, plan.ef_construction, effort, recall)
 
 
 def flat(vectors: Vectors, queries: RecallQueries) -> BuiltIndex:

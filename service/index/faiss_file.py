@@ -4,6 +4,9 @@ index.faiss      the FAISS index; its ids are positions
 index.rows.npy   int32 (n,), the row at each position; absent where they are the same
 index.axes.npy   float32 (m, dim), the axes that the stored vectors are written in; absent
                  where they are stored as they are
+index.centres.npy, index.starts.npy
+                 float32 (c, m) and int32 (c + 1,): positions by the nearest of c centres, for
+                 searches under a filter, and where each of these lists starts; absent without
 """
 
 import struct
@@ -38,6 +41,19 @@ faiss.set_deserialization_loop_limit(1 << 20)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Lists:
+    """Positions of an index, in lists by the nearest of some centres.
+
+    Attributes:
+        centres: float32 (c, m), in the axes of the index.
+        starts: int32 (c + 1,), the first position of each list, and how many there are.
+    """
+
+    centres: Vectors
+    starts: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class StoredIndex:
     """A FAISS index and how its positions and axes belong to the rows and numbers of the vectors.
 
@@ -45,11 +61,24 @@ class StoredIndex:
         index: trained and filled, of a type we know.
         rows: int32 (n,), the row at each position; None where they are the same.
         axes: float32 (m, dim), orthonormal rows; None where vectors are stored as they are.
+        lists: of a graph, for filters; None without.
     """
 
     index: faiss.Index
     rows: NDArray[np.int32] | None = None
     axes: Vectors | None = None
+    lists: Lists | None = None
+
+    @property
+    def beside(self) -> dict[str, NDArray[np.int32] | Vectors]:
+        """The arrays beside the FAISS index, by the names of their files."""
+        arrays: dict[str, NDArray[np.int32] | Vectors | None] = {
+            "rows": self.rows,
+            "axes": self.axes,
+            "centres": None if self.lists is None else self.lists.centres,
+            "starts": None if self.lists is None else self.lists.starts,
+        }
+        return {name: array for name, array in arrays.items() if array is not None}
 
     def write(self, path: Path) -> None:
         """Write `path` and the files beside it.
@@ -58,9 +87,8 @@ class StoredIndex:
             RuntimeError, OSError: the disk refuses.
         """
         faiss.write_index(self.index, str(path))
-        for name, array in (("rows", self.rows), ("axes", self.axes)):
-            if array is not None:
-                np.save(_beside(path, name), array, allow_pickle=False)
+        for name, array in self.beside.items():
+            np.save(_beside(path, name), array, allow_pickle=False)
 
     @classmethod
     def open(cls, path: Path, vectors: Vectors, factory: Factory) -> "StoredIndex":
@@ -79,6 +107,7 @@ class StoredIndex:
             raise CorruptArtifact(f"{path.stem}.axes.npy is not of {dim} dimensions.")
         shape = (count, dim if axes is None else len(axes))
         _check_header(path, factory, shape)
+        lists = _open_lists(path, shape)
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except RuntimeError as error:
@@ -87,7 +116,7 @@ class StoredIndex:
                 "See whether the disk is full, and build the index again.",
             ) from error
         _check_opened(index, path, factory, shape)
-        return cls(index, rows, axes)
+        return cls(index, rows, axes, lists)
 
 
 def _type_of(factory: Factory) -> tuple[bytes, str]:
@@ -119,6 +148,22 @@ def _is_permutation(rows: NDArray[np.int32], count: int) -> bool:
     return bool(seen.all())
 
 
+def _open_lists(path: Path, shape: tuple[int, int]) -> Lists | None:
+    centres = _map(_beside(path, "centres"), np.float32)
+    starts = _map(_beside(path, "starts"), np.int32)
+    if centres is None and starts is None:
+        return None
+    if centres is None or centres.ndim != 2 or not len(centres) or centres.shape[1] != shape[1]:
+        raise CorruptArtifact(f"{path.stem}.centres.npy is not of {shape[1]} numbers.")
+    if starts is None or starts.shape != (len(centres) + 1,) or not _are_starts(starts, shape[0]):
+        raise CorruptArtifact(f"{path.stem}.starts.npy does not divide {shape[0]} positions.")
+    return Lists(centres, starts)
+
+
+def _are_starts(starts: NDArray[np.int32], count: int) -> bool:
+    return bool(starts[0] == 0 and starts[-1] == count and (np.diff(starts) >= 0).all())
+
+
 def _check_header(path: Path, factory: Factory, shape: tuple[int, int]) -> None:
     with path.open("rb") as file:
         start = file.read(_HEADER.size)
@@ -144,8 +189,24 @@ def _check_opened(index: faiss.Index, path: Path, factory: Factory, shape: tuple
         fits = (storage.ntotal, storage.d) == shape and index.hnsw.levels.size() == index.ntotal
         if type(storage).__name__ != "IndexScalarQuantizer" or not fits:
             raise CorruptArtifact(f"{path.name} holds a graph that does not fit its vectors.")
+        _check_levels(index, path)
     elif "IVF" in factory:
         quantizer = faiss.downcast_index(index.quantizer)
         fits = (quantizer.ntotal, quantizer.d) == (index.nlist, index.d)
         if type(quantizer).__name__ not in ("IndexFlatIP", "IndexFlat") or not fits:
             raise CorruptArtifact(f"{path.name} holds lists that do not fit its vectors.")
+
+
+def _check_levels(index: faiss.Index, path: Path) -> None:
+    """Every link of a level leads to a node on it; FAISS only checks that there is such a node."""
+    graph = index.hnsw
+    links = faiss.rev_swig_ptr(graph.neighbors.data(), graph.neighbors.size())
+    offsets = faiss.rev_swig_ptr(graph.offsets.data(), graph.offsets.size())
+    levels = faiss.vector_to_array(graph.levels)
+    starts = faiss.vector_to_array(graph.cum_nneighbor_per_level).astype(np.int64)
+    for level in range(1, int(levels.max())):
+        nodes = np.flatnonzero(levels > level)
+        first = offsets[nodes].astype(np.int64)[:, np.newaxis]
+        near = links[first + np.arange(starts[level], starts[level + 1])]
+        if not ((near < 0) | (levels[near] > level)).all():
+            raise CorruptArtifact(f"{path.name} holds links to nodes of no such level.")

@@ -1,11 +1,13 @@
-"""The served index: FAISS, opened memory-mapped, never changed, exact where that is cheaper."""
+"""The served index: opened memory-mapped, never changed, exact where that is cheaper."""
 
 from math import sqrt
 from pathlib import Path
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
+from service.index.code_search import CodeSearch, Effort
 from service.index.exact_index import best_rows
 from service.index.faiss_file import StoredIndex
 from service.index.manifest import EfSearch, Factory
@@ -19,6 +21,10 @@ from service.types import Mask, Rows, Vector, Vectors
 _PRODUCTS_PER_CANDIDATE = 16
 # Below this a search of every row takes less than the walk's own overhead.
 _FEW_MIN = 2_000
+# A list can be filled by rows with equal codes where there are so few.
+_SO_FEW = 256
+# Comparing so many codes one by one takes less than choosing lists of them.
+_FEW_CODES = 4_000
 # A filter rarely leaves an even share of every neighbourhood: what it left here is thinner.
 _FILTER_EFFORT = 1.5
 # Beyond this a walk through the graph costs more than looking at every allowed row.
@@ -29,8 +35,9 @@ class FaissIndex:
     """Searches a FAISS index and the full vectors behind it.
 
     Scores are inner products of the full vectors, whatever the index stores, unless `ef_search`
-    says that they are not to be touched. Safe to call from several threads: search parameters
-    belong to the call, and FAISS releases the GIL.
+    says that they are not to be touched. A graph over 8-bit codes is searched by `CodeSearch`
+    where that was compiled, everything else by FAISS. Safe to call from several threads: search
+    parameters belong to the call, and both release the GIL.
 
     Args:
         stored: the index, or a plain FAISS index whose ids are rows.
@@ -47,8 +54,22 @@ class FaissIndex:
         self._is_ivf = hasattr(self._stored.index, "nprobe")
         # What a search for k without a filter is told: the same every time, so made once.
         self._unfiltered: dict[int, faiss.SearchParameters] = {}
-        self._few = few_survivors(len(vectors), ef_search)
-        self._selections = Selections(self._stored.rows, self._few)
+        self._codes, starts = self._code_search(vectors, ef_search)
+        self._few = _FEW_CODES if starts is not None else few_survivors(len(vectors), ef_search)
+        self._selections = Selections(self._stored.rows, self._few, starts)
+
+    def _code_search(
+        self, vectors: Vectors, effort: EfSearch | None
+    ) -> tuple[CodeSearch | None, NDArray[np.int32] | None]:
+        """The compiled search, if it fits, and where the lists start that it is to use."""
+        # What takes longer than all of these rows is the call.
+        if effort is None or self.size <= _FEW_MIN:
+            return None, None
+        codes = CodeSearch.over(self._stored, vectors, rescored=effort.rescored)
+        lists = self._stored.lists
+        if codes is None or lists is None or not effort.compared_at_10:
+            return codes, None
+        return codes, lists.starts
 
     @classmethod
     def open(
@@ -77,9 +98,11 @@ class FaissIndex:
         Exact for a flat index and where a filter leaves few rows, see `few_survivors`.
         """
         queries = check_search(queries, k, allowed, dim=self.dim, size=self.size)
+        selection = None if allowed is None else self._selections.of(allowed)
+        if self._codes is not None and (selection is None or selection.fits_codes):
+            return self._search_codes(self._codes, queries, k, selection)
         # A thread that never said so would start FAISS's threads, one pool for every caller.
         faiss.omp_set_num_threads(1)
-        selection = None if allowed is None else self._selections.of(allowed)
         found, scores = padded(len(queries), k)
         for line, query in enumerate(queries):
             rows, best = self._nearest(query, k, selection)
@@ -87,9 +110,35 @@ class FaissIndex:
             scores[line, : len(rows)] = best
         return found, scores
 
+    def effort(self, k: int, count: int) -> Effort:
+        """How hard `CodeSearch` has to search for k of `count` rows."""
+        effort = self._ef_search
+        assert effort is not None, "codes belong to an index with an effort"
+        return Effort(effort.at(k), min(k + effort.spare(k), count), effort.compared(k))
+
+    def _search_codes(
+        self, codes: CodeSearch, queries: Vectors, k: int, selection: Selection | None
+    ) -> Neighbours:
+        count = self.size if selection is None else selection.count
+        if k > count:
+            found, scores = padded(len(queries), k)
+            if count:
+                few = self._search_codes(codes, queries, count, selection)
+                found[:, :count], scores[:, :count] = few
+            return found, scores
+        found, scores = codes.search(queries, k, self.effort(k, count), selection)
+        for line in np.flatnonzero(found[:, -1] < 0):
+            # A walk can end early, between many equal vectors for one. Never silently short.
+            everything = np.arange(self.size) if selection is None else selection.mask.nonzero()[0]
+            found[line], scores[line] = self._among(everything, queries[line], k)
+        return found, scores
+
     def _nearest(self, query: Vector, k: int, selection: Selection | None) -> tuple[Rows, Vector]:
         if selection is not None and selection.rows is not None:
             return self._among(selection.rows, query, k)
+        is_rescored = self._ef_search is None or self._ef_search.rescored
+        if selection is None and self.size <= _SO_FEW and is_rescored:
+            return self._among(np.arange(self.size), query, k)
         count = self.size if selection is None else selection.count
         rows, estimates = self._candidates(query, k, count, selection)
         if selection is not None:
@@ -100,7 +149,7 @@ class FaissIndex:
             # A walk can end early, between many equal vectors for one. Never silently short.
             everything = np.arange(self.size) if selection is None else selection.mask.nonzero()[0]
             return self._among(everything, query, k)
-        if self._ef_search is not None and not self._ef_search.rescored:
+        if not is_rescored:
             return best_rows(rows, estimates, k)
         return self._among(rows, query, k)
 

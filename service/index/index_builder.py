@@ -8,15 +8,16 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.faiss_file import StoredIndex
+from service.index.faiss_file import Lists, StoredIndex
 from service.index.manifest import Factory
 from service.types import Vectors
 
 _ADD_ROWS = 8192
 _SAMPLE_ROWS = 50_000
-# Neighbourhoods of about this many rows lie together; more centres would cost more than they save.
-_ROWS_TOGETHER = 100
-_CENTRES_MAX = 4096
+# Neighbourhoods of about this many rows lie together and are the lists of a search under a filter:
+# of shorter ones fewer rows are compared, and of more centres more are.
+_ROWS_TOGETHER = 50
+_CENTRES_MAX = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,9 @@ def build_stored(
                 progress(index.ntotal)
         if plan.ef_construction is None:
             return StoredIndex(index, axes=axes)
-        order = _neighbours_together(vectors, sample, axes, seed)
+        order, lists = _neighbours_together(vectors, sample, axes, seed)
         index.permute_entries(order)
-        return StoredIndex(index, order.astype(np.int32), axes)
+        return StoredIndex(index, order.astype(np.int32), axes, lists)
 
 
 def main_axes(sample: Vectors, count: int) -> Vectors:
@@ -120,24 +121,26 @@ def _empty(dim: int, plan: Plan, seed: int) -> faiss.Index:
 
 def _neighbours_together(
     vectors: Vectors, sample: Vectors, axes: Vectors | None, seed: int
-) -> NDArray[np.int64]:
-    """An order of rows in which near ones lie near each other in memory.
+) -> tuple[NDArray[np.int64], Lists | None]:
+    """An order of rows in which near ones lie near each other in memory, and its lists.
 
     A walk through a graph then meets the same pages again: searches take a third less time.
     """
     count = min(_CENTRES_MAX, len(vectors) // _ROWS_TOGETHER)
     if count < 2:
-        return np.arange(len(vectors), dtype=np.int64)
+        return np.arange(len(vectors), dtype=np.int64), None
     centres = _centres(_written_in(sample, axes), count, seed)
     quarters = _centres(centres, max(2, int(count**0.5)), seed)
-    quarter = _nearest(centres, quarters)
+    centres = centres[np.argsort(_nearest(centres, quarters), kind="stable")]
     centre = np.concatenate(
         [
             _nearest(_written_in(vectors[start : start + _ADD_ROWS], axes), centres)
             for start in range(0, len(vectors), _ADD_ROWS)
         ]
     )
-    return np.lexsort((centre, quarter[centre])).astype(np.int64)
+    sizes = np.bincount(centre, minlength=len(centres))
+    starts = np.concatenate(([0], sizes.cumsum())).astype(np.int32)
+    return np.argsort(centre, kind="stable").astype(np.int64), Lists(centres, starts)
 
 
 def _centres(vectors: Vectors, count: int, seed: int) -> Vectors:

@@ -74,6 +74,9 @@ class EfSearch(_Strict):
             stored codes misorder close neighbours.
         spare_at_100: the same beyond the 100.
         rescored: False leaves the full vectors alone: scores are then estimates from the codes.
+        compared_at_10: rows that a filter lets through to compare, list by list, for 10; 0 where
+            the index has no lists.
+        compared_at_100: the same for 100.
     """
 
     at_10: Annotated[int, Field(ge=1)]
@@ -81,6 +84,8 @@ class EfSearch(_Strict):
     spare_at_10: _Count = 6
     spare_at_100: _Count = 6
     rescored: bool = True
+    compared_at_10: _Count = 0
+    compared_at_100: _Count = 0
 
     def at(self, k: int) -> int:
         """Effort for k neighbours."""
@@ -89,6 +94,10 @@ class EfSearch(_Strict):
     def spare(self, k: int) -> int:
         """Rows beyond k to score again."""
         return _on_line(self.spare_at_10, self.spare_at_100, k)
+
+    def compared(self, k: int) -> int:
+        """Allowed rows to compare under a filter."""
+        return _on_line(self.compared_at_10, self.compared_at_100, k)
 
 
 def _on_line(at_10: int, at_100: int, k: int) -> int:

@@ -8,7 +8,7 @@ from service.index.exact_index import ExactIndex
 from service.index.faiss_index import FaissIndex, exact_scores
 from service.index.manifest import Recall
 from service.index.retriever import Neighbours
-from service.types import Rows, Vectors
+from service.types import Mask, Rows, Vectors
 
 _QUERIES = 1024
 # Which of its neighbours an item is moved by.
@@ -66,16 +66,19 @@ class RecallQueries:
             queries=len(self.rows),
         )
 
-    def recall_at(self, k: int, index: FaissIndex) -> float:
-        """Share of the k true neighbours found, k 10 or 100. Any of several equals counts."""
+    def recall_at(self, k: int, index: FaissIndex, allowed: Mask | None = None) -> float:
+        """Share of the k true neighbours found, k 10 or 100. Any of several equals counts.
+
+        `allowed` has to let all of them through: it chooses the way of the search.
+        """
         is_held_out = self.rows[0] < 0
         wanted = min(k, len(self.vectors) - (not is_held_out))
         if wanted == 0:
             return 1.0
         if is_held_out:
-            found, _ = index.search(self.queries, k)
+            found, _ = index.search(self.queries, k, allowed)
         else:
-            found, _ = _without_self(index.search(self.queries, k + 1), self.rows)
+            found, _ = _without_self(index.search(self.queries, k + 1, allowed), self.rows)
         bar = self.worst[0 if k == 10 else 1]
         # Rounding differs between two ways of adding up the same products.
         slack = 1e-5 * np.abs(bar) + 1e-7

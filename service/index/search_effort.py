@@ -4,7 +4,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 import faiss
+import numpy as np
 
+from service.index.code_search import CodeSearch
 from service.index.faiss_file import StoredIndex
 from service.index.faiss_index import FaissIndex
 from service.index.manifest import EfSearch
@@ -41,6 +43,11 @@ _GRAPH_10 = (
 _GRAPH_100 = (100, 128, 160, 192, 256, 384, 512, 768, 1024)
 _LISTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _SPARES = (6, 14, 30, 62, 126, 254)
+_COMPARED: tuple[int, ...] = (
+    *range(500, 4_000, 500),
+    *range(4_000, 16_000, 2_000),
+    *(16_000, 24_000, 32_000, 48_000, 64_000, 96_000, 128_000),
+)
 
 # Nanoseconds on the machine of docs/benchmarks/index.md. A graph jumps about in memory, a list is
 # read from end to end, and a row is scored again from memory that nobody has touched lately.
@@ -78,12 +85,20 @@ def choose_effort(
     effort_100, spare_100 = _cheapest(
         stored, queries, 100, aims[1], ladder or [effort_10], rescored
     )
-    return EfSearch(
+    effort = EfSearch(
         at_10=effort_10,
         at_100=effort_100,
         spare_at_10=spare_10,
         spare_at_100=max(spare_10, spare_100),
         rescored=rescored,
+    )
+    if stored.lists is None:
+        return effort
+    return effort.model_copy(
+        update={
+            "compared_at_10": _compared(stored, queries, 10, aims[0], effort),
+            "compared_at_100": _compared(stored, queries, 100, aims[1], effort),
+        }
     )
 
 
@@ -143,6 +158,27 @@ def _cheapest(
     return (best or highest)[1:]
 
 
+def _compared(
+    stored: StoredIndex, queries: RecallQueries, k: int, aim: float, effort: EfSearch
+) -> int:
+    """How many rows to compare, list by list, to reach the aim under any filter.
+
+    Measured under one that lets everything through. A filter that leaves a tenth makes neighbours
+    ten times as rare, and ten times as many lists are needed: the number of rows is the same.
+    """
+    everything = np.ones(len(queries.vectors), np.bool_)
+    everything.flags.writeable = False
+
+    def recall_of(compared: int) -> float:
+        trial = effort.model_copy(update={"compared_at_10": compared, "compared_at_100": compared})
+        return queries.recall_at(k, FaissIndex(stored, queries.vectors, trial), everything)
+
+    ladder: list[int] = [each for each in _COMPARED if each < len(queries.vectors)]
+    if not ladder:
+        return _COMPARED[0]
+    return ladder[bisect_left(ladder, aim, hi=len(ladder) - 1, key=recall_of)]
+
+
 def _effort(k: int, effort: int, spare: int, rescored: bool) -> EfSearch:
     return EfSearch(
         at_10=effort, at_100=effort, spare_at_10=spare, spare_at_100=spare, rescored=rescored
@@ -156,8 +192,12 @@ def _distances(
     if not hasattr(stored.index, "hnsw"):
         # What it would read if all lists were of one length.
         return float(len(vectors) * min(effort.at(k), stored.index.nlist) / stored.index.nlist)
+    index = FaissIndex(stored, vectors, effort)
+    codes = CodeSearch.over(stored, vectors, rescored=effort.rescored)
+    if codes is not None:
+        return codes.compared(queries.queries, k, index.effort(k, len(vectors)))
     # FAISS counts for the whole process; a build measures alone.
     counted = faiss.cvar.hnsw_stats
     counted.reset()
-    FaissIndex(stored, vectors, effort).search(queries.queries, k)
+    index.search(queries.queries, k)
     return float(counted.ndis / len(queries.queries))

@@ -38,7 +38,9 @@ def test_same_seed_gives_the_same_bytes_and_measurements(make_vectors: MakeVecto
     vectors = make_vectors(1500, 8)
     first, second = (build_faiss(vectors, seed=4, exact_items=0) for _ in range(2))
     other = build_faiss(vectors, seed=5, exact_items=0)
-    as_bytes = [faiss.serialize_index(built.index).tobytes() for built in (first, second, other)]
+    as_bytes = [
+        faiss.serialize_index(built.stored.index).tobytes() for built in (first, second, other)
+    ]
     assert as_bytes[0] == as_bytes[1] != as_bytes[2]
     assert (first.recall, first.ef_search) == (second.recall, second.ef_search)
 
@@ -88,14 +90,14 @@ def test_choice_does_not_depend_on_the_clock(make_vectors: MakeVectors) -> None:
     first, second = ([(t.factory, t.ef_search, t.cost_us) for t in run.frontier] for run in runs)
     assert first == second
     assert runs[0].built.factory == runs[1].built.factory
-    as_bytes = [faiss.serialize_index(run.built.index).tobytes() for run in runs]
+    as_bytes = [faiss.serialize_index(run.built.stored.index).tobytes() for run in runs]
     assert as_bytes[0] == as_bytes[1]
 
 
 def test_winner_of_the_trial_is_built_on_every_item(make_vectors: MakeVectors) -> None:
     vectors = make_vectors(1200, 16, clusters=60)
     tuned = tune(vectors, Wish(0.9), seed=1, plans=PLANS[1:2], trial_items=500)
-    assert (tuned.trial_items, tuned.built.index.ntotal) == (500, 1200)
+    assert (tuned.trial_items, tuned.built.stored.index.ntotal) == (500, 1200)
     assert tuned.built.recall.at_10 >= 0.9
 
 

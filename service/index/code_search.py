@@ -1,0 +1,258 @@
+"""Searches in 8-bit codes through the compiled library: walks in a graph, scans under a filter."""
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from service.index.faiss_file import StoredIndex
+from service.index.native.library import open_library
+from service.index.retriever import Neighbours
+from service.index.selection import Selection
+from service.types import Rows, Vector, Vectors
+
+_OUT_OF_MEMORY, _NOT_FINITE = -1, -2
+
+_Pointer = ctypes.c_void_p
+
+
+class _Codes(ctypes.Structure):
+    """`struct codes` of native/codes.h."""
+
+    _fields_ = (
+        *((name, _Pointer) for name in ("bytes", "lows", "steps", "axes", "rows", "vectors")),
+        ("width", ctypes.c_int64),
+        ("dim", ctypes.c_int64),
+    )
+
+
+class _Graph(ctypes.Structure):
+    """`struct graph` of native/walk.c."""
+
+    _fields_ = (
+        ("codes", _Codes),
+        *((name, _Pointer) for name in ("links", "offsets", "level_starts")),
+        ("entry", ctypes.c_int32),
+        ("top_level", ctypes.c_int32),
+    )
+
+
+class _Lists(ctypes.Structure):
+    """`struct lists` of native/scan.c."""
+
+    _fields_ = (
+        *((name, _Pointer) for name in ("centres", "halves", "starts")),
+        ("count", ctypes.c_int32),
+        ("length", ctypes.c_float),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How hard to search for k rows.
+
+    Attributes:
+        kept: nodes to keep on a walk.
+        again: found rows to score again with the full vectors, k and a few more.
+        compared: allowed rows to compare under a filter.
+    """
+
+    kept: int
+    again: int
+    compared: int
+
+
+class CodeSearch:
+    """Searches a graph over 8-bit codes. Never changes; safe to call from several threads.
+
+    Args:
+        stored: HNSW with 8-bit codes.
+        vectors: float32 (n, dim), C order; scores come from these.
+        rescored: False leaves the vectors alone: scores are then estimates from the codes.
+        library: what was compiled.
+    """
+
+    def __init__(
+        self, stored: StoredIndex, vectors: Vectors, library: ctypes.CDLL, *, rescored: bool
+    ) -> None:
+        storage = faiss.downcast_index(stored.index.storage)
+        hnsw = stored.index.hnsw
+        low, span = faiss.vector_to_array(storage.sq.trained).reshape(2, -1).astype(np.float32)
+        steps = span / np.float32(255)
+        # The library is given bare addresses: what they belong to has to live as long as this.
+        self._kept: list[object] = [stored, vectors]
+        self._dim = vectors.shape[1]
+        codes = _Codes(
+            self._address(_view(storage.codes)),
+            self._address(low + steps / 2),
+            self._address(steps),
+            self._address(stored.axes),
+            self._address(stored.rows),
+            self._address(vectors) if rescored else None,
+            storage.code_size,
+            self._dim,
+        )
+        starts = faiss.vector_to_array(hnsw.cum_nneighbor_per_level).astype(np.int32)
+        graph = _Graph(
+            codes,
+            self._address(_view(hnsw.neighbors)),
+            self._address(_view(hnsw.offsets)),
+            self._address(starts),
+            hnsw.entry_point,
+            hnsw.max_level,
+        )
+        lists = self._lists(stored)
+        self._kept += [codes, graph, lists]
+        self._codes, self._graph = ctypes.addressof(codes), ctypes.addressof(graph)
+        self._by_lists = None if lists is None else ctypes.addressof(lists)
+        self._walk = _function(library, "magpie_walk", "ppiiippp")
+        self._scan = _function(library, "magpie_scan", "ppqpiipp")
+        self._scan_lists = _function(library, "magpie_scan_lists", "ppppqpiipp")
+
+    @classmethod
+    def over(cls, stored: StoredIndex, vectors: Vectors, *, rescored: bool) -> "CodeSearch | None":
+        """Search this index so, if it is of the kind and there is a compiled library."""
+        library = open_library()
+        is_graph = type(stored.index).__name__ == "IndexHNSWSQ"
+        if library is None or not is_graph:
+            return None
+        storage = faiss.downcast_index(stored.index.storage)
+        if storage.sq.qtype != faiss.ScalarQuantizer.QT_8bit:
+            return None
+        return cls(stored, vectors, library, rescored=rescored)
+
+    def search(
+        self, queries: Vectors, k: int, effort: Effort, selection: Selection | None = None
+    ) -> Neighbours:
+        """Find the k best rows for every query; fewer, padded, where a walk ends early.
+
+        Args:
+            queries: float32 (q, dim), C order.
+            k: at most the number of rows that can be found.
+            effort: how hard.
+            selection: what a filter leaves; with bits only where there are lists.
+
+        Raises:
+            ValueError: a query is not finite.
+            MemoryError: there is none left.
+        """
+        found = np.empty((len(queries), k), np.int64)
+        scores = np.empty((len(queries), k), np.float32)
+        at_query, at_row, at_score = address(queries), address(found), address(scores)
+        for line in range(len(queries)):
+            at = at_query + 4 * self._dim * line
+            to = at_row + 8 * k * line, at_score + 4 * k * line
+            if selection is None:
+                count = self._walk(self._graph, at, k, effort.kept, effort.again, *to, None)
+            else:
+                count = self._select(selection, at, k, effort, to)
+            if count < k:
+                _pad(found[line], scores[line], count)
+        return found, scores
+
+    def compared(self, queries: Vectors, k: int, effort: Effort) -> float:
+        """How many codes a walk compares, on average."""
+        counted = ctypes.c_int64(0)
+        rows, scores = np.empty(k, np.int64), np.empty(k, np.float32)
+        for line in range(len(queries)):
+            at = address(queries) + 4 * self._dim * line
+            to = address(rows), address(scores), ctypes.addressof(counted)
+            self._walk(self._graph, at, k, effort.kept, effort.again, *to)
+        return counted.value / len(queries)
+
+    def _select(
+        self, selection: Selection, at: int, k: int, effort: Effort, to: tuple[int, int]
+    ) -> int:
+        if selection.nodes is not None:
+            again = max(effort.again, selection.again)
+            nodes = address(selection.nodes)
+            return self._scan(self._codes, nodes, len(selection.nodes), at, k, again, *to)
+        assert selection.bits is not None, "many rows"
+        assert selection.in_lists is not None, "see can_search"
+        bits, in_lists = address(selection.bits), address(selection.in_lists)
+        return self._scan_lists(
+            self._codes,
+            self._by_lists,
+            bits,
+            in_lists,
+            effort.compared,
+            at,
+            k,
+            effort.again,
+            *to,
+        )
+
+    def _lists(self, stored: StoredIndex) -> _Lists | None:
+        lists = stored.lists
+        if lists is None:
+            return None
+        storage = faiss.downcast_index(stored.index.storage)
+        centres = np.ascontiguousarray(lists.centres)
+        return _Lists(
+            self._address(storage.sa_encode(centres)),
+            self._address((np.square(centres).sum(1) / 2).astype(np.float32)),
+            self._address(lists.starts),
+            len(centres),
+            _usual_length(storage),
+        )
+
+    def _address(self, array: NDArray[np.generic] | None) -> int | None:
+        if array is None:
+            return None
+        self._kept.append(array)
+        return address(array)
+
+
+class _CppVector(Protocol):
+    """`std::vector`, as FAISS shows it to Python."""
+
+    def data(self) -> object:
+        """Return the address of the first number."""
+
+    def size(self) -> int:
+        """Return how many there are."""
+
+
+def _view(vector: _CppVector) -> NDArray[np.generic]:
+    """The numbers of a C++ vector, where they are."""
+    array: NDArray[np.generic] = faiss.rev_swig_ptr(vector.data(), vector.size())
+    return array
+
+
+def _function(library: ctypes.CDLL, name: str, kinds: str) -> Callable[..., int]:
+    """A function of the library with its types: p a pointer, i 32 bits, q 64 bits."""
+    function = library[name]
+    types: dict[str, type[ctypes._SimpleCData[Any]]] = {
+        "p": _Pointer,
+        "i": ctypes.c_int32,
+        "q": ctypes.c_int64,
+    }
+    function.argtypes = [types[kind] for kind in kinds]
+    function.restype = ctypes.c_int32
+    return function
+
+
+def _usual_length(storage: faiss.IndexScalarQuantizer) -> float:
+    """The length of stored vectors, by a thousand of them from all over the index."""
+    codes = _view(storage.codes).reshape(-1, storage.code_size)
+    sample = storage.sa_decode(np.ascontiguousarray(codes[:: max(1, len(codes) // 1000)]))
+    return float(np.sqrt(np.square(sample).sum(1).mean()))
+
+
+def address(array: NDArray[np.generic]) -> int:
+    """Where the numbers of an array lie; it has to outlive the use."""
+    at: int = array.__array_interface__["data"][0]
+    return at
+
+
+def _pad(rows: Rows, scores: Vector, count: int) -> None:
+    if count == _NOT_FINITE:
+        raise ValueError("queries must be finite")
+    if count == _OUT_OF_MEMORY:
+        raise MemoryError("no memory for a search")
+    rows[count:] = -1
+    scores[count:] = -np.inf
