@@ -3,13 +3,14 @@
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from service.index.faiss_file import StoredIndex
+from service.index.graph_check import view
 from service.index.native.library import open_library
 from service.index.retriever import Neighbours
 from service.index.selection import Selection
@@ -87,7 +88,7 @@ class CodeSearch:
         self._kept: list[object] = [stored, vectors]
         self._dim = vectors.shape[1]
         codes = _Codes(
-            self._address(_view(storage.codes)),
+            self._address(view(storage.codes)),
             self._address(low + steps / 2),
             self._address(steps),
             self._address(stored.axes),
@@ -99,8 +100,8 @@ class CodeSearch:
         starts = faiss.vector_to_array(hnsw.cum_nneighbor_per_level).astype(np.int32)
         graph = _Graph(
             codes,
-            self._address(_view(hnsw.neighbors)),
-            self._address(_view(hnsw.offsets)),
+            self._address(view(hnsw.neighbors)),
+            self._address(view(hnsw.offsets)),
             self._address(starts),
             hnsw.entry_point,
             hnsw.max_level,
@@ -207,22 +208,6 @@ class CodeSearch:
         return address(array)
 
 
-class _CppVector(Protocol):
-    """`std::vector`, as FAISS shows it to Python."""
-
-    def data(self) -> object:
-        """Return the address of the first number."""
-
-    def size(self) -> int:
-        """Return how many there are."""
-
-
-def _view(vector: _CppVector) -> NDArray[np.generic]:
-    """The numbers of a C++ vector, where they are."""
-    array: NDArray[np.generic] = faiss.rev_swig_ptr(vector.data(), vector.size())
-    return array
-
-
 def _function(library: ctypes.CDLL, name: str, kinds: str) -> Callable[..., int]:
     """A function of the library with its types: p a pointer, i 32 bits, q 64 bits."""
     function = library[name]
@@ -238,7 +223,7 @@ def _function(library: ctypes.CDLL, name: str, kinds: str) -> Callable[..., int]
 
 def _usual_length(storage: faiss.IndexScalarQuantizer) -> float:
     """The length of stored vectors, by a thousand of them from all over the index."""
-    codes = _view(storage.codes).reshape(-1, storage.code_size)
+    codes = view(storage.codes).reshape(-1, storage.code_size)
     sample = storage.sa_decode(np.ascontiguousarray(codes[:: max(1, len(codes) // 1000)]))
     return float(np.sqrt(np.square(sample).sum(1).mean()))
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import CorruptArtifact
+from service.index.graph_check import is_sound
 from service.index.manifest import Factory
 from service.types import Vectors
 
@@ -189,24 +190,10 @@ def _check_opened(index: faiss.Index, path: Path, factory: Factory, shape: tuple
         fits = (storage.ntotal, storage.d) == shape and index.hnsw.levels.size() == index.ntotal
         if type(storage).__name__ != "IndexScalarQuantizer" or not fits:
             raise CorruptArtifact(f"{path.name} holds a graph that does not fit its vectors.")
-        _check_levels(index, path)
+        if not is_sound(index):
+            raise CorruptArtifact(f"{path.name} holds a graph whose links lead nowhere.")
     elif "IVF" in factory:
         quantizer = faiss.downcast_index(index.quantizer)
         fits = (quantizer.ntotal, quantizer.d) == (index.nlist, index.d)
         if type(quantizer).__name__ not in ("IndexFlatIP", "IndexFlat") or not fits:
             raise CorruptArtifact(f"{path.name} holds lists that do not fit its vectors.")
-
-
-def _check_levels(index: faiss.Index, path: Path) -> None:
-    """Every link of a level leads to a node on it; FAISS only checks that there is such a node."""
-    graph = index.hnsw
-    links = faiss.rev_swig_ptr(graph.neighbors.data(), graph.neighbors.size())
-    offsets = faiss.rev_swig_ptr(graph.offsets.data(), graph.offsets.size())
-    levels = faiss.vector_to_array(graph.levels)
-    starts = faiss.vector_to_array(graph.cum_nneighbor_per_level).astype(np.int64)
-    for level in range(1, int(levels.max())):
-        nodes = np.flatnonzero(levels > level)
-        first = offsets[nodes].astype(np.int64)[:, np.newaxis]
-        near = links[first + np.arange(starts[level], starts[level + 1])]
-        if not ((near < 0) | (levels[near] > level)).all():
-            raise CorruptArtifact(f"{path.name} holds links to nodes of no such level.")
