@@ -128,14 +128,17 @@ class CodeSearch:
 
     def search(
         self, queries: Vectors, k: int, effort: Effort, selection: Selection | None = None
-    ) -> Neighbours:
-        """Find the k best rows for every query; fewer, padded, where a walk ends early.
+    ) -> tuple[Neighbours, list[int]]:
+        """Find the k best rows for every query.
 
         Args:
             queries: float32 (q, dim), C order.
             k: at most the number of rows that can be found.
             effort: how hard.
             selection: what a filter leaves; with bits only where there are lists.
+
+        Returns:
+            What was found, padded where a walk ended early, and the queries where it did.
 
         Raises:
             ValueError: a query is not finite.
@@ -144,6 +147,7 @@ class CodeSearch:
         found = np.empty((len(queries), k), np.int64)
         scores = np.empty((len(queries), k), np.float32)
         at_query, at_row, at_score = address(queries), address(found), address(scores)
+        short = []
         for line in range(len(queries)):
             at = at_query + 4 * self._dim * line
             to = at_row + 8 * k * line, at_score + 4 * k * line
@@ -153,7 +157,8 @@ class CodeSearch:
                 count = self._select(selection, at, k, effort, to)
             if count < k:
                 _pad(found[line], scores[line], count)
-        return found, scores
+                short.append(line)
+        return (found, scores), short
 
     def compared(self, queries: Vectors, k: int, effort: Effort) -> float:
         """How many codes a walk compares, on average."""

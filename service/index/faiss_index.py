@@ -27,6 +27,8 @@ _SO_FEW = 256
 _FEW_CODES = 4_000
 # A filter rarely leaves an even share of every neighbourhood: what it left here is thinner.
 _FILTER_EFFORT = 1.5
+# Efforts for so many numbers of neighbours and allowed rows.
+_REMEMBERED = 1_000
 # Beyond this a walk through the graph costs more than looking at every allowed row.
 _EF_MAX = 4096
 
@@ -55,6 +57,7 @@ class FaissIndex:
         # What a search for k without a filter is told: the same every time, so made once.
         self._unfiltered: dict[int, faiss.SearchParameters] = {}
         self._codes, starts = self._code_search(vectors, ef_search)
+        self._efforts: dict[tuple[int, int], Effort] = {}
         self._few = _FEW_CODES if starts is not None else few_survivors(len(vectors), ef_search)
         self._selections = Selections(self._stored.rows, self._few, starts)
 
@@ -112,9 +115,14 @@ class FaissIndex:
 
     def effort(self, k: int, count: int) -> Effort:
         """How hard `CodeSearch` has to search for k of `count` rows."""
-        effort = self._ef_search
-        assert effort is not None, "codes belong to an index with an effort"
-        return Effort(effort.at(k), min(k + effort.spare(k), count), effort.compared(k))
+        known = self._efforts.get((k, count))
+        if known is None:
+            effort = self._ef_search
+            assert effort is not None, "codes belong to an index with an effort"
+            known = Effort(effort.at(k), min(k + effort.spare(k), count), effort.compared(k))
+            if len(self._efforts) < _REMEMBERED:
+                self._efforts[k, count] = known
+        return known
 
     def _search_codes(
         self, codes: CodeSearch, queries: Vectors, k: int, selection: Selection | None
@@ -126,8 +134,8 @@ class FaissIndex:
                 few = self._search_codes(codes, queries, count, selection)
                 found[:, :count], scores[:, :count] = few
             return found, scores
-        found, scores = codes.search(queries, k, self.effort(k, count), selection)
-        for line in np.flatnonzero(found[:, -1] < 0):
+        (found, scores), short = codes.search(queries, k, self.effort(k, count), selection)
+        for line in short:
             # A walk can end early, between many equal vectors for one. Never silently short.
             everything = np.arange(self.size) if selection is None else selection.mask.nonzero()[0]
             found[line], scores[line] = self._among(everything, queries[line], k)

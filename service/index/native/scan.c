@@ -1,8 +1,6 @@
 /* Searches among the nodes that a filter allows: one after the other, or list by list.
  */
 
-#include <string.h>
-
 #include "codes.h"
 
 enum { BATCH = 64, BUCKETS = 1024 };

@@ -94,6 +94,11 @@ static int32_t gather(const struct graph *graph, struct seen *seen, int32_t node
   return count;
 }
 
+static void fetch_links(const struct graph *graph, int32_t node) {
+  const int32_t *links = graph->links + graph->offsets[node];
+  fetch(links, graph->level_starts[1] * (int64_t)sizeof *links);
+}
+
 /* Follow the best node of the pool that was not followed yet, until there is none. */
 static bool follow(const struct graph *graph, const struct query *query, struct pool *pool,
                    struct seen *seen, int32_t *near, int32_t *scores, int64_t *compared) {
@@ -106,13 +111,14 @@ static bool follow(const struct graph *graph, const struct query *query, struct 
     score_nodes(&graph->codes, near, count, query->whole, scores);
     for (int32_t j = 0; j < count; j++) {
       int32_t place = keep(pool, scores[j], near[j]);
-      if (place < best) best = place;
+      if (place > best) continue;
+      best = place;
+      if (place <= at + 1) fetch_links(graph, near[j]);
     }
     *compared += count;
     if (best < at) at = best;
     while (at < pool->size && pool->keys[at] & 1) at++;
-    if (at < pool->size)
-      fetch(graph->links + graph->offsets[node_of(pool->keys[at])], most * (int64_t)sizeof *near);
+    if (at + 1 < pool->size) fetch_links(graph, node_of(pool->keys[at + 1]));
   }
   return true;
 }

@@ -33,6 +33,19 @@ def test_a_published_index_with_its_model_is_fine(
     assert found["Redis"].verdict == "note"
 
 
+@pytest.mark.parametrize(("library", "verdict"), [(object(), "fine"), (None, "note")])
+def test_search_says_what_does_it(
+    tmp_path: Path,
+    cpuinfo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    library: object,
+    verdict: str,
+) -> None:
+    monkeypatch.setattr("service.pipelines.diagnose.open_library", lambda: library)
+    found = look(Settings(models_dir=tmp_path, indexes_dir=tmp_path), cpuinfo)
+    assert found["Search"].verdict == verdict
+
+
 def test_an_empty_folder_is_told_what_to_run(tmp_path: Path, cpuinfo: Path) -> None:
     found = look(Settings(models_dir=tmp_path, indexes_dir=tmp_path), cpuinfo)
     assert found["Index"].verdict == "wrong"
