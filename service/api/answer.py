@@ -20,10 +20,6 @@ from service.index.shelf import Shelf
 from service.recommend.engine import recommend_all
 from service.types import Query, Recommendations, Vector
 
-# Up to here the engine takes less time on the event loop than a hand-over to a thread.
-_INLINE_K = 100
-_INLINE_ITEMS = 20_000
-
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -295,16 +291,12 @@ async def _recommend(
 ) -> list[Recommendations | InvalidInput]:
     queries = [task.query for task, _ in ready]
     vectors = [vector for _, vector in ready]
-    shelf = serving.shelf
-    if len(queries) == 1 and _is_cheap(queries[0], shelf):
-        return recommend_all(queries, shelf, vectors)
-    caller.watch()
-    return await services.compute.run(lambda: recommend_all(queries, shelf, vectors))
-
-
-def _is_cheap(query: Query, shelf: Shelf) -> bool:
-    is_plain = not (query.diversity or query.limit_per or query.boost or query.promoted)
-    return is_plain and query.k <= _INLINE_K and len(shelf) <= _INLINE_ITEMS
+    kind = (len(queries).bit_length(), *map(_kind, queries[:1]))
+    if not services.compute.is_short(kind):
+        caller.watch()
+    return await services.compute.run_by_cost(
+        kind, lambda: recommend_all(queries, serving.shelf, vectors)
+    )
 
 
 def _count(

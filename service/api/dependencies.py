@@ -11,8 +11,8 @@ from service.api.json_keys import has_duplicate_keys
 from service.api.lifespan import Services
 
 
-def services(request: Request) -> Services:
-    """What the lifespan opened."""
+async def services(request: Request) -> Services:
+    """What the lifespan opened. Not a plain function: the framework would run that in a thread."""
     found: Services = request.state.services
     return found
 

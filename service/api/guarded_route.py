@@ -1,9 +1,14 @@
 """Routes that say who may use them. One that does not say it cannot be served at all."""
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
+from inspect import iscoroutinefunction, signature
 from typing import Final, TypeVar
 
 from fastapi.routing import APIRoute
+from starlette.convertors import PathConvertor, StringConvertor
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
@@ -52,7 +57,35 @@ class GuardedRoute(APIRoute):
         except AccessDenied as refusal:
             scope["app"].state.metrics.denied.labels(refusal.code).inc()
             raise
-        await super().handle(scope, receive, send)
+        if not self._is_plain or scope["method"] not in self.methods:
+            await super().handle(scope, receive, send)
+            return
+        request = Request(scope, receive, send)
+        known = {"request": request, "services": scope["state"].get("services")}
+        given = {name: known[name] for name in self._parameters.intersection(known)}
+        # What it raises is translated outside the router, as for every other route.
+        response = await self.endpoint(**given, **scope["path_params"])
+        await response(scope, receive, send)
+
+    @cached_property
+    def _parameters(self) -> frozenset[str]:
+        return frozenset(signature(self.endpoint).parameters)
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether there is nothing for the framework to work out: that costs as much as a search.
+
+        Such a route takes the request, the services and texts from its path, in their own names,
+        and returns a finished response.
+        """
+        path_texts = {
+            name
+            for name, convertor in self.param_convertors.items()
+            if type(convertor) in (StringConvertor, PathConvertor)
+        }
+        is_finished = signature(self.endpoint).return_annotation is Response
+        is_known = self._parameters <= path_texts | {"request", "services"}
+        return is_finished and is_known and iscoroutinefunction(self.endpoint)
 
 
 def guarded(routes: Iterable[BaseRoute]) -> list[GuardedRoute]:

@@ -35,11 +35,3 @@ def test_nothing_is_too_cheap_where_the_bound_is_zero() -> None:
     worth = Worth(0.0)
     worth.note("search", 0.0)
     assert worth.is_dear("search")
-
-
-def test_kinds_are_bounded() -> None:
-    worth = Worth(1.0)
-    for number in range(5_000):
-        worth.note(number, 0.1)
-    assert sum(worth.cost_s(number) is not None for number in range(5_000)) == 1024
-    assert worth.is_dear(4_999)
