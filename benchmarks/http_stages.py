@@ -24,6 +24,7 @@ from starlette.types import Message
 
 from benchmarks.http_cases import Bodies
 from benchmarks.worker import ROOT
+from service.api.cursor import Cursors
 from service.api.dependencies import read_json_body
 from service.api.render import compose, render
 from service.api.schemas import RecommendRequest
@@ -32,7 +33,7 @@ from service.index.shelf import Shelf
 from service.index.snapshot import open_snapshot
 from service.recommend import seeds
 from service.recommend.engine import recommend
-from service.types import Query
+from service.types import Query, Recommendations
 
 T = TypeVar("T")
 
@@ -87,8 +88,15 @@ def measure(version: Path, path: Path) -> dict[str, float]:
         **inner,
         "engine, the rest": max(0.0, engine - sum(inner.values())),
         "render": _median(lambda pair: render(pair[0], pair[1], shelf, None), pairs),
+        "cursor": _median(lambda pair: _cursor(pair, shelf), pairs),
         "compose": _median(lambda body: compose(body, b"0123456789abcdef", None), rendered),
     }
+
+
+def _cursor(pair: tuple[Query, Recommendations], shelf: Shelf) -> str | None:
+    query, found = pair
+    rows = [item.row for item in found.items]
+    return Cursors(None).write(orjson.dumps(query), shelf, (), rows)
 
 
 def _key(query: Query) -> bytes:

@@ -57,7 +57,7 @@ class GuardedRoute(APIRoute):
         except AccessDenied as refusal:
             scope["app"].state.metrics.denied.labels(refusal.code).inc()
             raise
-        if not self._is_plain or scope["method"] not in self.methods:
+        if not self._is_plain or scope["method"] not in (self.methods or ()):
             await super().handle(scope, receive, send)
             return
         request = Request(scope, receive, send)
