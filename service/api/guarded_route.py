@@ -80,8 +80,8 @@ class GuardedRoute(APIRoute):
         """
         path_texts = {
             name
-            for name, convertor in self.param_convertors.items()
-            if type(convertor) in (StringConvertor, PathConvertor)
+            for name, kind in self.param_convertors.items()
+            if type(kind) in (StringConvertor, PathConvertor)
         }
         is_finished = signature(self.endpoint).return_annotation is Response
         is_known = self._parameters <= path_texts | {"request", "services"}
