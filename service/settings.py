@@ -74,6 +74,10 @@ class Settings(BaseSettings):
         False,
         description="Serve without keys where others can reach the service. Read-only, and loud.",
     )
+    admin_host: str = Field("127.0.0.1", description="Address of the admin listener.")
+    admin_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of the admin listener; there is none when unset."
+    )
     trusted_proxies: str = Field(
         "",
         description="Addresses, comma separated, whose X-Forwarded headers are believed.",

@@ -25,12 +25,17 @@ class Limiter:
     """
 
     def __init__(
-        self, workers: int, ledger: Ledger | None, *, clock: Callable[[], float] = time.time
+        self, workers: int, ledger: Ledger | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._workers = workers
         self._ledger = ledger
         self._clock = clock
         self._meters: dict[tuple[str, Rate], _Meter] = {}
+
+    def share(self, ledger: Ledger) -> None:
+        """Count from here on where all processes see it."""
+        self._ledger = ledger
+        self._meters.clear()
 
     async def wait_s(self, key: Key, cost: int = 1) -> float:
         """Count a request of a key.

@@ -1,8 +1,6 @@
 """The application, as a plain list of what is installed."""
 
 from fastapi import FastAPI
-from pydantic import ValidationError
-from starlette.exceptions import HTTPException
 
 from service import __version__
 from service.api import errors
@@ -14,7 +12,6 @@ from service.api.metrics import Metrics
 from service.api.openapi import document
 from service.api.readiness import Readiness
 from service.api.routes import contract, explorer, health, items, recommend
-from service.errors import MagpieError
 from service.index.live import Live
 from service.settings import Settings
 
@@ -57,11 +54,7 @@ def create_app(
     app.state.live = live
     app.state.metrics = metrics or Metrics()
     app.state.readiness = readiness or Readiness()
-    app.add_exception_handler(MagpieError, errors.on_magpie_error)
-    app.add_exception_handler(ValidationError, errors.on_validation_error)
-    app.add_exception_handler(errors.RequestRefused, errors.on_refused)
-    app.add_exception_handler(HTTPException, errors.on_http_error)
-    app.add_exception_handler(Exception, errors.on_unexpected)
+    errors.install(app)
     app.include_router(recommend.router)
     # After it: an item's id may hold slashes, and `/items/{id}/similar` is no item.
     app.include_router(items.router)

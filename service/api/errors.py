@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TypeAlias
 
 import orjson
+from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
@@ -105,6 +106,15 @@ def details_of(error: MagpieError | ValidationError, request_id: str) -> dict[st
     """Describe what is wrong with a part of a request; None where it is no fault of the caller."""
     found = _said(error) if isinstance(error, MagpieError) else _flaws(error)
     return None if found is None else _details(found[0], *found[1:3], request_id, found[3])
+
+
+def install(app: FastAPI) -> None:
+    """Let an application answer every failure in this form."""
+    app.add_exception_handler(MagpieError, on_magpie_error)
+    app.add_exception_handler(ValidationError, on_validation_error)
+    app.add_exception_handler(RequestRefused, on_refused)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(Exception, on_unexpected)
 
 
 async def on_magpie_error(request: Request, error: Exception) -> Response:

@@ -17,6 +17,8 @@ def exposure(settings: Settings) -> Exposure:
         InvalidSettings: others could reach the service and nobody would ask them for a key, or
             the settings contradict each other.
     """
+    if settings.admin_port is not None:
+        _check_admin(settings)
     if settings.keys_file is not None:
         if settings.insecure:
             raise InvalidSettings(
@@ -54,3 +56,12 @@ def is_loopback(host: str) -> bool:
         raise InvalidSettings(
             f"{host!r} is not an address to bind.", "Give an IP address, or localhost."
         ) from None
+
+
+def _check_admin(settings: Settings) -> None:
+    if settings.keys_file is None and not is_loopback(settings.admin_host):
+        raise InvalidSettings(
+            f"MAGPIE_ADMIN_HOST is {settings.admin_host}, where others can reach it, and nobody "
+            "would ask them for a key.",
+            "Set MAGPIE_KEYS_FILE, or leave it at 127.0.0.1.",
+        )

@@ -10,7 +10,6 @@ from starlette.types import Scope as AsgiScope
 
 from service.access.keyring import Keyring
 from service.access.keys import Key
-from service.access.lease import Ledger
 from service.access.limiter import Limiter
 from service.access.scopes import Scope, covers
 from service.api.exposure import Exposure, exposure
@@ -73,12 +72,13 @@ class Guard:
         """
         exposed = exposure(settings)
         keyring = Keyring(settings.keys_file) if settings.keys_file is not None else None
-        limiter = Limiter(settings.workers, None)
-        return cls(exposed, keyring, "read" if exposed == "insecure" else "write", limiter)
+        anonymous: Scope = "read" if exposed == "insecure" else "write"
+        return cls(exposed, keyring, anonymous, Limiter(settings.workers))
 
-    def share(self, ledger: Ledger, workers: int) -> None:
-        """Count requests where all processes see them; `workers` share what counts without it."""
-        self.limiter = Limiter(workers, ledger)
+    def of_admin(self) -> Self:
+        """The guard of the admin listener: the same keys; without any, this machine alone."""
+        exposed: Exposure = "loopback" if self.keyring is None else "keys"
+        return type(self)(exposed, self.keyring, "admin", self.limiter)
 
     async def identify(self, scope: AsgiScope) -> Principal:
         """Tell who a request is from, and count it for their key.

@@ -105,7 +105,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     _note_version(live, metrics)
     cache = open_cache(settings)
     if cache.redis is not None:
-        guard.share(cache.redis, settings.workers)
+        guard.limiter.share(cache.redis)
     repeats = LocalCache(max_bytes=settings.cache_bytes // 8, ttl_s=settings.cache_ttl_s)
     compute = ComputePool(settings.compute_threads, settings.compute_queue)
     batcher = QueryBatcher(
@@ -160,7 +160,20 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         metrics.registry.unregister(counters)
 
 
-async def _watch(services: Services, warm: Callable[[Serving, Services], Awaitable[int]]) -> None:
+_Warm = Callable[[Serving, Services], Awaitable[int]]
+
+
+async def _watch(services: Services, warm: _Warm) -> None:
+    while True:
+        await asyncio.sleep(services.settings.reload_interval_s)
+        await follow(services, warm)
+
+
+async def follow(services: Services, warm: _Warm) -> bool:
+    """Take over the published version if it changed; returns whether it was taken over.
+
+    Whatever goes wrong is counted and logged, and the version in use goes on.
+    """
     live, metrics = services.live, services.metrics
     loop = asyncio.get_running_loop()
 
@@ -179,16 +192,17 @@ async def _watch(services: Services, warm: Callable[[Serving, Services], Awaitab
         metrics.warmed.inc(answered)
         _log.info("%s answered %d questions before it goes live", serving.snapshot.name, answered)
 
-    while True:
-        await asyncio.sleep(services.settings.reload_interval_s)
-        try:
-            if await asyncio.to_thread(live.refresh, prepare):
-                metrics.swaps.labels("accepted").inc()
-                _note_version(live, metrics)
-        except Exception:
-            # The edge of the background: whatever went wrong, the version in use goes on.
-            metrics.swaps.labels("failed").inc()
-            _log.exception("could not look for a new index version; serving the present one")
+    try:
+        if not await asyncio.to_thread(live.refresh, prepare):
+            return False
+    except Exception:
+        # The edge of the background: whatever went wrong, the version in use goes on.
+        metrics.swaps.labels("failed").inc()
+        _log.exception("could not look for a new index version; serving the present one")
+        return False
+    metrics.swaps.labels("accepted").inc()
+    _note_version(live, metrics)
+    return True
 
 
 async def _watch_changes(live: Live) -> None:

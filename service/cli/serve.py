@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from service.api.admin import create_admin_app
 from service.api.app import create_app
 from service.api.guard import Guard
 from service.api.lifespan import open_live
@@ -13,7 +14,7 @@ from service.api.metrics import Metrics
 from service.api.readiness import Readiness
 from service.cli.console import err, out, stages
 from service.index.live import Live
-from service.server.server import Server, ServerConfig, listen
+from service.server.server import Admin, Server, ServerConfig, listen
 from service.settings import Settings
 
 
@@ -84,7 +85,14 @@ def _run(settings: Settings, live: Live) -> None:
             "here, and nobody is asked for a key."
         )
     config = ServerConfig(app, settings, readiness, metrics)
-    Server(config).run([listen(settings.host, settings.port)])
+    admin = None
+    if settings.admin_port is not None:
+        steering = create_admin_app(app.guard, metrics)
+        admin = Admin(
+            ServerConfig(steering, settings, readiness, metrics),
+            listen(settings.admin_host, settings.admin_port),
+        )
+    Server(config, admin).run([listen(settings.host, settings.port)])
 
 
 def _end_well_when_told_to() -> None:

@@ -1,10 +1,11 @@
 """One serving process: listen, serve, and leave without losing a request."""
 
+import asyncio
 import signal
 import socket
 import time
 from types import FrameType
-from typing import Final
+from typing import Final, NamedTuple
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -50,6 +51,13 @@ class ServerConfig(uvicorn.Config):
         self.drain_s = settings.drain_s
 
 
+class Admin(NamedTuple):
+    """A listener of its own for those who steer the service."""
+
+    config: ServerConfig
+    listener: socket.socket
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, with deadlines for its connections, and a drain.
 
@@ -60,9 +68,25 @@ class Server(uvicorn.Server):
 
     config: ServerConfig
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, admin: Admin | None = None) -> None:
         super().__init__(config)
         self._leaves_at = float("inf")
+        self._admin = admin
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the application, then listen; for admins too, where that is wanted."""
+        await super().startup(sockets)
+        if self._admin is None:
+            return
+        config, listener = self._admin
+        config.load()
+
+        def create_protocol() -> LimitedProtocol:
+            # The same state: what was opened, the deadlines, and the end are one.
+            return LimitedProtocol(config, self.server_state, self.lifespan.state)
+
+        loop = asyncio.get_running_loop()
+        self.servers.append(await loop.create_server(create_protocol, sock=listener))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to leave."""

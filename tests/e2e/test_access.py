@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import socket
 import subprocess
 import threading
 import time
@@ -43,10 +44,17 @@ def make_key(path: Path, name: str, rate: str | None = None) -> str:
     return secret
 
 
-def status(url: str, secret: str | None) -> int:
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def status(url: str, secret: str | None, method: str = "GET") -> int:
     headers = {} if secret is None else {"x-api-key": secret}
+    request = urllib.request.Request(url, headers=headers, method=method)
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as it:
+        with urllib.request.urlopen(request, timeout=10) as it:
             return int(it.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -63,6 +71,15 @@ def test_a_service_that_others_reach_asks_for_keys_and_hears_of_revocation(
         assert [status(info, each) for each in (None, "mgp_x_y", secret)] == [401, 401, 200]
         KeyFile.read(keys).without("front").write(keys)
         wait(lambda: status(info, secret) == 401, "the revocation to arrive", 5.0)
+
+
+def test_the_admin_listener_is_another_one(shop: Workshop, tmp_path: Path) -> None:
+    port = free_port()
+    with shop.serving("shop", MAGPIE_ADMIN_PORT=str(port)) as service:
+        for url, expected in ((service.url, 404), (f"http://127.0.0.1:{port}", 200)):
+            assert status(f"{url}/admin/reload", None, "POST") == expected
+        assert status(f"http://127.0.0.1:{port}/info", None) == 404
+        assert service.stop() == 0
 
 
 def test_a_service_that_others_reach_does_not_start_without_keys(
