@@ -17,11 +17,16 @@ class Bucket:
         self._tokens = self._size
         self._filled_at = now
 
-    def take(self, cost: int, now: float) -> float:
-        """Take tokens for one request.
+    def take(self, cost: int, now: float, *, is_further: bool = False) -> float:
+        """Take tokens.
 
-        A request that costs more than the bucket holds passes when it is full, and the ones after
-        it wait for what it took too much.
+        What costs more than the bucket holds passes when it is full, and what comes after it
+        waits for what it took too much.
+
+        Args:
+            cost: how many.
+            now: in seconds.
+            is_further: for a request that has taken one already, so a full bucket lacks that.
 
         Returns:
             0.0 where it may pass, else after how many seconds it may.
@@ -29,8 +34,8 @@ class Bucket:
         gained = (now - self._filled_at) * self._per_s
         self._tokens = min(self._size, self._tokens + max(0.0, gained))
         self._filled_at = now
+        lacking = min(float(cost), self._size - is_further) - self._tokens
         # A wait that was told must be long enough, rounding or not.
-        lacking = min(float(cost), self._size) - self._tokens
         if lacking > 1e-9:
             return lacking / self._per_s
         self._tokens -= cost

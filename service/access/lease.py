@@ -58,8 +58,8 @@ class Lease:
         self.is_alone = False
         """Whether the last request was counted without the ledger."""
 
-    async def take(self, cost: int) -> float:
-        """Spend for one request.
+    async def take(self, cost: int, *, is_further: bool = False) -> float:
+        """Spend for one request. What is leased for one that is too dear is there for the next.
 
         Returns:
             0.0 where it may pass, else after how many seconds it may.
@@ -69,20 +69,24 @@ class Lease:
             return 0.0
         async with self._turn:
             # Others may have leased while this one waited for its turn.
-            while self._held < cost:
+            while True:
                 now = self._clock()
                 window = int(now // self._window_s)
+                # What costs more than a window holds passes with all of it, and owes the rest.
+                needed = min(cost, self._allowed(window) - is_further)
+                if self._held >= needed:
+                    break
                 if window == self._spent_window:
                     return (window + 1) * self._window_s - now
-                if not await self._lease(window, cost):
-                    return self._alone.take(cost, now)
+                if not await self._lease(window, needed):
+                    return self._alone.take(cost, now, is_further=is_further)
             self._held -= cost
             return 0.0
 
-    async def _lease(self, window: int, cost: int) -> bool:
+    async def _lease(self, window: int, needed: int) -> bool:
         """Lease a slice, or what is left of the window; False where the ledger is not reached."""
         allowed = self._allowed(window)
-        wanted = max(cost - self._held, math.ceil(allowed / _SLICES))
+        wanted = max(needed - self._held, math.ceil(allowed / _SLICES))
         counter = cache_key(b"rate", *self._name, str(window))
         total = await self._ledger.count(counter, wanted, 2 * self._window_s)
         self.is_alone = total is None

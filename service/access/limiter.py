@@ -37,12 +37,13 @@ class Limiter:
         self._ledger = ledger
         self._meters.clear()
 
-    async def wait_s(self, key: Key, cost: int = 1) -> float:
+    async def wait_s(self, key: Key, cost: int = 1, *, is_further: bool = False) -> float:
         """Count a request of a key.
 
         Args:
             key: whose.
             cost: how many questions the request holds.
+            is_further: one was counted before it was known how many there are.
 
         Returns:
             0.0 where it may pass, else after how many seconds it may.
@@ -51,8 +52,8 @@ class Limiter:
             return 0.0
         meter = self._meter(key.id, key.rate)
         if isinstance(meter, Bucket):
-            return meter.take(cost, self._clock())
-        return await meter.take(cost)
+            return meter.take(cost, self._clock(), is_further=is_further)
+        return await meter.take(cost, is_further=is_further)
 
     def is_alone(self, key: Key) -> bool:
         """Tell whether the last request of a key was counted here though it should be shared."""

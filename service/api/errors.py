@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from service.api.guarded_route import guarded
 from service.errors import (
+    AccessDenied,
     ChangesNotStored,
     CursorExpired,
     DeadlineExceeded,
@@ -123,6 +124,8 @@ async def on_magpie_error(request: Request, error: Exception) -> Response:
     said = _said(error)
     if said is None:
         return await on_unexpected(request, error)
+    if isinstance(error, AccessDenied):
+        request.app.state.metrics.denied.labels(error.code).inc()
     status, code, detail, errors = said
     wait_s = error.retry_after_s if isinstance(error, RateExceeded) else _RETRY_AFTER_S
     request_id = request_id_of(request)

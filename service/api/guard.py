@@ -101,7 +101,9 @@ class Guard:
             RateExceeded: they are more than the key may ask now.
         """
         key: Key | None = scope[PRINCIPAL].key
-        if key is not None and more > 0 and (wait_s := await self.limiter.wait_s(key, more)):
+        if key is None or more <= 0:
+            return
+        if wait_s := await self.limiter.wait_s(key, more, is_further=True):
             raise _too_often(wait_s)
 
     async def _counted(self, holder: Principal, key: Key) -> Principal:

@@ -15,7 +15,6 @@ from starlette.types import Scope as AsgiScope
 
 from service.access.scopes import Scope
 from service.api.guard import authorise
-from service.errors import AccessDenied
 
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., object])
 
@@ -52,11 +51,7 @@ class GuardedRoute(APIRoute):
 
     async def handle(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer who may ask."""
-        try:
-            authorise(scope, self.needed)
-        except AccessDenied as refusal:
-            scope["app"].state.metrics.denied.labels(refusal.code).inc()
-            raise
+        authorise(scope, self.needed)
         if not self._is_plain or scope["method"] not in (self.methods or ()):
             await super().handle(scope, receive, send)
             return

@@ -157,3 +157,22 @@ async def test_a_request_of_many_questions_spends_many(shared: bool) -> None:
         if await limiter.wait_s(key("100/s"), 30) == 0:
             count += 30
     assert count == pytest.approx(6000, rel=0.05)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("rate", ["1/s", "50/s", "100/s", "500/s"])
+async def test_a_batch_passes_at_every_rate_and_spends_what_it_holds(
+    shared: bool, rate: str
+) -> None:
+    clock = Clock()
+    limiter = Limiter(1, Counters() if shared else None, clock=clock)
+    asking, held, passed_ = key(rate), 60, 0
+    end = clock.now + 10 * MINUTE_S
+    while clock.now < end:
+        clock.now += 0.5
+        is_in = await limiter.wait_s(asking) == 0
+        if is_in and await limiter.wait_s(asking, held - 1, is_further=True) == 0:
+            passed_ += held
+    quota = Rate.parse(rate).per_s * 10 * MINUTE_S
+    # What was refused had spent one, and the last one may owe what it holds.
+    assert min(quota, 2 * held * 10 * MINUTE_S) * 0.5 <= passed_ <= quota * 1.05 + held

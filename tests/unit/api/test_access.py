@@ -204,6 +204,24 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_again(keyed: Keyed) -> N
         file.write(keyed.path)
 
 
+def test_a_batch_counts_as_the_questions_in_it(keyed: Keyed) -> None:
+    file = KeyFile.read(keyed.path)
+    made, secret = new_key("batches", "read", Rate.parse("40/s"), pepper=file.pepper, now=NOW)
+    file.with_key(made).write(keyed.path)
+    headers = {"x-api-key": secret}
+    batch = {"queries": [{"like": [f"pin-{n}"], "k": 1} for n in range(1, 101)]}
+    try:
+        assert eventually(keyed, headers, 200)
+        time.sleep(1)
+        first, second = (
+            keyed.client.post("/recommend/batch", json=batch, headers=headers) for _ in range(2)
+        )
+        assert (first.status_code, second.status_code) == (200, 429)
+        assert 1 <= int(second.headers["retry-after"]) <= 3
+    finally:
+        file.write(keyed.path)
+
+
 def eventually(keyed: Keyed, headers: dict[str, str], status: int) -> bool:
     for _ in range(100):  # five seconds, as promised
         if keyed.client.get("/info", headers=headers).status_code == status:
