@@ -16,7 +16,9 @@ from service.cache.pipeline import RedisLimits
 from service.cache.redis import Lookup, RedisCache
 
 if TYPE_CHECKING:
-    from tests.faults.cache.conftest import FaultProxy, OpenCache, RedisServer
+    from tests.faults.cache.conftest import OpenCache
+    from tests.faults.cache.fault_proxy import FaultProxy
+    from tests.faults.cache.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 
@@ -215,3 +217,41 @@ async def test_closing_while_the_server_hangs_ends_soon(
     start = time.monotonic()
     await cache.aclose()
     assert time.monotonic() - start < CEILING_S
+
+
+@pytest.mark.parametrize(("delay_s", "jitter_s"), [(0.1, 0.05), (1.0, 0.5)])
+async def test_slow_server_is_asked_no_more_once_the_breaker_is_open(
+    server: RedisServer,
+    proxy: FaultProxy,
+    open_cache: OpenCache,
+    delay_s: float,
+    jitter_s: float,
+) -> None:
+    """G4: the ceiling holds, and then a lookup costs nothing: no byte goes out."""
+    clock = Clock()
+    cache = open_cache(proxy.url, RedisLimits(), Breaker(clock=clock))
+    server.command("SET", KEY, sealed(KEY, b"value"))
+    await read_until(cache, b"value", within_s=5)
+    await proxy.set_mode("latency", delay_s=delay_s, jitter_s=jitter_s)
+    while cache.breaker_state == "closed":
+        start = time.monotonic()
+        assert (await cache.get(KEY)).value is None
+        assert time.monotonic() - start < CEILING_S
+    await asyncio.sleep(0)
+    connects = proxy.connects
+    for _ in range(500):
+        assert await cache.get(KEY) == Lookup(None, "open")
+    assert proxy.connects == connects
+
+
+async def test_server_that_is_a_little_slow_still_gives_values(
+    server: RedisServer, proxy: FaultProxy, open_cache: OpenCache
+) -> None:
+    """G4: 20 ms are within the budget. A busy machine may be late now and then."""
+    cache = open_cache(proxy.url, RedisLimits(), Breaker(max_failures=NO_BREAKER, max_failing_s=60))
+    server.command("SET", KEY, sealed(KEY, b"value"))
+    await read_until(cache, b"value", within_s=5)
+    await proxy.set_mode("latency", delay_s=0.02)
+    found = [await cache.get(KEY) for _ in range(20)]
+    assert set(found) <= {Lookup(b"value"), Lookup(None, "timeout")}
+    assert Lookup(b"value") in found

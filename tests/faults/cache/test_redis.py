@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import random
 import time
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from service.cache.breaker import Breaker
 from service.cache.frame import Stored, seal
@@ -17,11 +21,14 @@ from service.cache.pipeline import RedisLimits
 from service.cache.redis import Lookup, RedisCache
 
 if TYPE_CHECKING:
-    from tests.faults.cache.conftest import FaultProxy, OpenCache, RedisServer
+    from tests.faults.cache.conftest import OpenCache
+    from tests.faults.cache.fault_proxy import FaultProxy
+    from tests.faults.cache.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 
 KEY = cache_key("key")
+PATIENT = RedisLimits(budget_s=5, connect_timeout_s=5)
 
 
 def narrow(pending: int) -> RedisLimits:
@@ -129,6 +136,40 @@ async def test_flipped_bit_in_a_stored_value_is_a_miss_and_removed(
     assert server.command("EXISTS", KEY) == 0
 
 
+FRAME = sealed(KEY, b'["fewer_than_k"]\n{"items":[]}')
+
+
+@settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    stored=st.one_of(
+        st.binary(max_size=300),
+        st.tuples(st.integers(0, len(FRAME) - 1), st.integers(1, 255)).map(
+            lambda at: FRAME[: at[0]] + bytes([FRAME[at[0]] ^ at[1]]) + FRAME[at[0] + 1 :]
+        ),
+        st.integers(0, len(FRAME) - 1).map(lambda length: FRAME[:length]),
+        st.just(zlib.compress(bytes(20_000_000), 9)),
+        st.binary(max_size=50).map(lambda body: pickle.dumps(body)),
+    )
+)
+def test_hostile_bytes_at_a_key_are_a_miss_and_removed(server: RedisServer, stored: bytes) -> None:
+    """G11: noise, one byte changed, cut at any place, a compressed bomb, a pickle."""
+
+    async def read() -> Lookup:
+        cache = RedisCache.open(server.url, limits=PATIENT)
+        try:
+            return await cache.get(KEY)
+        finally:
+            await cache.aclose()
+
+    server.command("SET", KEY, stored)
+    found = asyncio.run(read())
+    # No bytes at all are what Redis says of a key that it does not have.
+    assert found == (Lookup(None, "corrupt") if stored else Lookup(None))
+    assert server.command("EXISTS", KEY) == (0 if stored else 1)
+
+
 async def test_connection_that_brought_a_bad_value_is_not_used_again(
     server: RedisServer, proxy: FaultProxy, open_cache: OpenCache
 ) -> None:
@@ -167,6 +208,32 @@ async def test_value_above_the_limit_is_not_stored(
     assert await cache.put(KEY, bytes((1 << 20) + 1), ttl_s=60) == "oversized"
     assert await cache.put(KEY, bytes(1 << 20), ttl_s=60) is None
     assert len((await cache.get(KEY)).value or b"") == 1 << 20
+
+
+async def test_server_without_a_bound_is_not_filled_above_ours(
+    server: RedisServer, open_cache: OpenCache
+) -> None:
+    cache = open_cache(server.url, max_server_bytes=1)
+    assert await cache.put(KEY, b"value", ttl_s=60) is None  # Nobody has looked yet.
+    assert await cache.look_at_room() is None
+    assert cache.room is not None
+    assert cache.room.used_bytes > 100_000
+    assert await cache.put(KEY, b"new", ttl_s=60) == "full"
+    assert await cache.get(KEY) == Lookup(b"value")
+    assert cache.stats.failures == {"full": 1}
+    assert cache.breaker_state == "closed"
+
+
+async def test_bound_of_the_server_itself_is_seen(
+    own_server: RedisServer, open_cache: OpenCache
+) -> None:
+    cache = open_cache(own_server.url, max_server_bytes=1)
+    own_server.command("CONFIG", "SET", "maxmemory", "50mb")
+    own_server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
+    assert await cache.look_at_room() is None
+    assert cache.room is not None
+    assert (cache.room.max_bytes, cache.room.concern) == (50 << 20, None)
+    assert await cache.put(KEY, b"value", ttl_s=60) is None
 
 
 async def test_wrong_type_at_the_key_is_a_miss_and_healed_by_the_next_write(

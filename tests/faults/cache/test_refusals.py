@@ -15,7 +15,8 @@ from service.cache.keys import cache_key
 from service.cache.redis import Lookup
 
 if TYPE_CHECKING:
-    from tests.faults.cache.conftest import OpenCache, RedisServer
+    from tests.faults.cache.conftest import OpenCache
+    from tests.faults.cache.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,9 @@ from service.cache.redis import RedisCache
 from service.cache.tiers import CACHE_UNAVAILABLE, Cached, Made, TieredCache
 
 if TYPE_CHECKING:
-    from tests.faults.cache.conftest import FaultProxy, OpenCache, RedisServer
+    from tests.faults.cache.conftest import OpenCache
+    from tests.faults.cache.fault_proxy import FaultProxy
+    from tests.faults.cache.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 
@@ -139,3 +143,86 @@ async def test_caller_does_not_wait_for_the_write_and_writes_are_bounded(
     assert cache.dropped_writes == 3
     await cache.aclose()
     assert redis.stats.writes == 3
+
+
+async def test_workers_that_miss_together_compute_once_each_at_most(
+    server: RedisServer, open_cache: OpenCache
+) -> None:
+    """G8: 1,000 callers of one key on two workers; a leader that fails takes nobody with it."""
+    workers = [tiered(open_cache(server.url)) for _ in range(2)]
+    computed = 0
+
+    async def compute() -> Made:
+        nonlocal computed
+        computed += 1
+        await asyncio.sleep(0.01)
+        return Made(b"value")
+
+    async def fail() -> Made:
+        await asyncio.sleep(0.01)
+        raise ArithmeticError
+
+    leaders = [asyncio.create_task(each.get_or_compute(KEY, fail)) for each in workers]
+    await asyncio.sleep(0)
+    followers = [each.get_or_compute(KEY, compute) for each in workers for _ in range(500)]
+    answers = await asyncio.gather(*followers)
+    assert {answer.value for answer in answers} == {b"value"}
+    assert 1 <= computed <= 2
+    failures = await asyncio.gather(*leaders, return_exceptions=True)
+    assert [type(failure) for failure in failures] == [ArithmeticError] * 2
+    for each in workers:
+        await each.aclose()
+
+
+EVERYTHING = os.environ.get("FAULTS") == "all"
+"""`make test-faults` sets it."""
+
+
+async def test_hot_value_is_made_anew_once_for_all_workers(
+    server: RedisServer, open_cache: OpenCache
+) -> None:
+    """G9 in real time: lives of 0.6 s, two workers asked every 2 ms, one Redis."""
+    cycles = 100 if EVERYTHING else 5
+    lifetimes = Lifetimes(0.6, jitter=0.1, early=0.1)
+    workers = [
+        TieredCache(
+            LocalCache(max_bytes=1_000_000, ttl_s=0.6), open_cache(server.url), lifetimes=lifetimes
+        )
+        for _ in range(2)
+    ]
+    made: list[float] = []
+    misses: list[float] = []
+
+    async def compute() -> Made:
+        misses.append(time.monotonic())
+        return Made(b"value")
+
+    async def refresh() -> Made:
+        made.append(time.monotonic())
+        await asyncio.sleep(0.002)
+        return Made(b"value")
+
+    async def ask(worker: TieredCache) -> None:
+        while len(made) + len(misses) < cycles:
+            answer = await worker.get_or_compute(KEY, compute, refresh=refresh)
+            assert answer.value == b"value"
+            await asyncio.sleep(0.002)
+
+    for worker in workers:
+        await worker.get_or_compute(KEY, compute)
+    misses.clear()
+    started = time.monotonic()
+    await asyncio.gather(*(ask(worker) for worker in workers))
+    lives = (time.monotonic() - started) / 0.6
+    found = sum(worker.stats.refreshes.get("found", 0) for worker in workers)
+    print(  # noqa: T201
+        f"\n{cycles} expiry cycles, 2 workers: {len(misses)} synchronous misses, "
+        f"{len(made)} early refreshes, {found} taken from Redis"
+    )
+    assert found > 0
+    # A refresh is at most two a life: one a worker, where both are at it at once.
+    assert len(made) <= 2 * (lives / 0.45 + 1)
+    if EVERYTHING:
+        assert len(misses) <= 0.05 * cycles
+    for worker in workers:
+        await worker.aclose()
