@@ -54,7 +54,8 @@ class Pipeline(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._pending: deque[_Pending] = deque()
         self._outbox: list[bytes] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._look_at = 0.0
         self._is_clogged = False
         self._loss: RedisFault | None = None
         self._gone = asyncio.Event()
@@ -87,7 +88,7 @@ class Pipeline(asyncio.Protocol):
         deadline = self._loop.time() + self._limits.budget_s
         self._pending.append((future, deadline))
         if self._timer is None:
-            self._timer = self._loop.call_at(deadline, self._look_at_clock)
+            self._set_timer(deadline)
         if not self._outbox:
             self._loop.call_soon(self._flush)
         self._outbox.append(command)
@@ -158,20 +159,24 @@ class Pipeline(asyncio.Protocol):
             self._transport.write(b"".join(self._outbox))
         self._outbox.clear()
 
+    def _set_timer(self, at: float) -> None:
+        # Noted here: uvloop's handle of a time that has come does not know it.
+        self._look_at = at
+        self._timer = self._loop.call_at(at, self._look_at_clock)
+
     def _look_at_clock(self) -> None:
         # One timer a connection, not one a question: the oldest question is the first to be late.
-        assert self._timer is not None
-        now, planned = self._loop.time(), self._timer.when()
         self._timer = None
         if not self._pending:
             return
+        now = self._loop.time()
         _, deadline = self._pending[0]
-        if now - planned > _STALL_S:
+        if now - self._look_at > _STALL_S:
             deadline = max(deadline, now + _STALL_S)
         if deadline <= now:
             self.drop("timeout")
         else:
-            self._timer = self._loop.call_at(deadline, self._look_at_clock)
+            self._set_timer(deadline)
 
 
 async def connect(address: RedisAddress, limits: RedisLimits) -> Pipeline:

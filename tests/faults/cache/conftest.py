@@ -1,11 +1,13 @@
 """A real redis-server, and a proxy in front of it that misbehaves on request."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+import uvloop
 
 from service.cache.address import RedisAddress
 from service.cache.breaker import Breaker
@@ -16,6 +18,11 @@ from tests.faults.cache.redis_server import RedisServer
 
 PATIENT = RedisLimits(budget_s=5, connect_timeout_s=5)
 """For tests of anything but time: a busy machine must not turn an answer into a miss."""
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run the tests of this folder on both: uvloop is what production uses."""
+    return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 
 
 OpenCache: TypeAlias = Callable[..., RedisCache]

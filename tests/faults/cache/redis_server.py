@@ -62,6 +62,12 @@ class RedisServer:
             reply: object = client.execute_command(*arguments)
         return reply
 
+    def lock_out(self, password: str) -> None:
+        """Ask for a password from now on, and hang up on everybody."""
+        with redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=5) as client:
+            client.config_set("requirepass", password)
+            client.client_kill_filter(_type="normal", skipme=True)
+
     def clients(self, at_most: int) -> list[str]:
         """The names of the service's connections, once no more than that many are left.
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.cache.breaker import Breaker
+from service.cache.failures import RedisFault
 from service.cache.frame import Stored, seal
 from service.cache.keys import cache_key
-from service.cache.pipeline import RedisLimits
+from service.cache.pipeline import Pipeline, RedisLimits, pack
 from service.cache.redis import Lookup, RedisCache
 
 if TYPE_CHECKING:
@@ -255,3 +256,12 @@ async def test_server_that_is_a_little_slow_still_gives_values(
     found = [await cache.get(KEY) for _ in range(20)]
     assert set(found) <= {Lookup(b"value"), Lookup(None, "timeout")}
     assert Lookup(b"value") in found
+
+
+async def test_question_whose_time_is_up_before_the_timer_is_set_ends_too() -> None:
+    """Uvloop counts in milliseconds, and for less than one gives a handle of another kind."""
+    pipeline = Pipeline(RedisLimits(budget_s=0.0002))
+    question = pipeline.ask(pack("PING"))
+    with pytest.raises(RedisFault, match="timeout"):
+        await asyncio.wait_for(question, 5)
+    assert pipeline.is_lost
