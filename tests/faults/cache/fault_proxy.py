@@ -67,7 +67,9 @@ class FaultProxy:
             replies, upstream = await asyncio.open_connection("127.0.0.1", self._target_port)
             async with asyncio.TaskGroup() as pumps:
                 pumps.create_task(self._forward(reader, upstream))
-                pumps.create_task(self._reply(replies, writer))
+                late: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+                pumps.create_task(self._receive(replies, late))
+                pumps.create_task(self._reply(late, writer))
         except (OSError, asyncio.CancelledError, BaseExceptionGroup):
             pass
         finally:
@@ -83,18 +85,32 @@ class FaultProxy:
                 await upstream.drain()
         raise ConnectionResetError("client went")
 
-    async def _reply(self, replies: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        sent = 0
+    async def _receive(
+        self, replies: asyncio.StreamReader, late: asyncio.Queue[tuple[float, bytes]]
+    ) -> None:
+        now = asyncio.get_running_loop().time
         while chunk := await replies.read(65536):
             self.reply_bytes += len(chunk)
+            is_late = self.mode == "latency"
+            delay_s = self.delay_s + self.jitter_s * random.random() if is_late else 0.0
+            late.put_nowait((now() + delay_s, chunk))
+        late.put_nowait((now(), b""))
+
+    async def _reply(
+        self, late: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
+    ) -> None:
+        sent = 0
+        while True:
+            due, chunk = await late.get()
+            # Each chunk is late by itself: what follows it is on its way meanwhile.
+            await asyncio.sleep(due - asyncio.get_running_loop().time())
+            if not chunk:
+                raise ConnectionResetError("server went")
             await self._pass_on(chunk, sent, writer)
             sent += len(chunk)
-        raise ConnectionResetError("server went")
 
     async def _pass_on(self, chunk: bytes, sent: int, writer: asyncio.StreamWriter) -> None:
         left = self.after_bytes - sent
-        if self.mode == "latency":
-            await asyncio.sleep(self.delay_s + self.jitter_s * random.random())
         if self.mode == "slice":
             for position in range(len(chunk)):
                 writer.write(chunk[position : position + 1])

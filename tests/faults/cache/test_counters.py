@@ -15,7 +15,9 @@ from service.cache.keys import cache_key
 from service.cache.pipeline import RedisLimits
 
 if TYPE_CHECKING:
-    from tests.faults.cache.conftest import FaultProxy, OpenCache, RedisServer
+    from tests.faults.cache.conftest import OpenCache
+    from tests.faults.cache.fault_proxy import FaultProxy
+    from tests.faults.cache.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 
