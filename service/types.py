@@ -141,17 +141,14 @@ class Promotion:
     share: float
 
 
-DEFAULT_STRATEGY: Strategy = "average_vector"
-"""Chosen by measurement, see docs/benchmarks/quality.md."""
-
-
 @dataclass(frozen=True, slots=True)
 class Query:
     """A request, whoever sent it and in whatever wire format: seeds and limits.
 
     `fields` None means every attribute, an empty tuple means none. `diversity` 0.0 is pure
-    relevance, 1.0 pure difference. Without `like` and `text` the fallback answers, unless the
-    strategy can go by `dislike` alone. `among` makes it a question of order: only these items,
+    relevance, 1.0 pure difference. `strategy` None is the one that was measured to be best: see
+    `wish_of`. Without `like` and `text` the fallback answers, unless a strategy is named that can
+    go by `dislike` alone. `among` makes it a question of order: only these items,
     seeds included. `shown` are the items of earlier pages, in order: none of them comes again,
     and what holds for a list (caps, promoted places, difference) goes on from them.
     """
@@ -159,7 +156,7 @@ class Query:
     like: tuple[Seed, ...] = ()
     dislike: tuple[Seed, ...] = ()
     text: str | None = None
-    strategy: Strategy = DEFAULT_STRATEGY
+    strategy: Strategy | None = None
     k: int = 20
     filter: Filter = EVERYTHING
     exclude: tuple[ItemId, ...] = ()

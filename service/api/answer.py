@@ -148,7 +148,7 @@ def _kind(query: Query) -> Hashable:
         bool(query.filter),
         bool(query.limit_per),
         len(query.boost) + (query.promoted is not None),
-        query.strategy == "best_score",
+        query.strategy,
         len(query.among or ()).bit_length(),
         len(query.shown).bit_length(),
         query.explain + query.in_words,

@@ -7,7 +7,7 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from service.api.filter_schemas import FilterIn
 from service.api.wire import CursorText, IdText, KeyText, SearchText, Wire
-from service.types import DEFAULT_STRATEGY, Boost, Cap, ItemId, Promotion, Query, Seed, Strategy
+from service.types import Boost, Cap, ItemId, Promotion, Query, Seed, Strategy
 
 K_MAX = 500
 BATCH_MAX = 100
@@ -60,10 +60,11 @@ class _Wish(Wire):
     like: list[IdText | SeedIn] = Field([], max_length=_SEEDS_MAX)
     dislike: list[IdText | SeedIn] = Field([], max_length=_SEEDS_MAX)
     text: SearchText | None = None
-    strategy: Strategy = Field(
-        DEFAULT_STRATEGY,
+    strategy: Strategy | None = Field(
+        None,
         description="How likes and dislikes are combined: `average_vector`, `sum_scores`, or "
-        "`best_score`, where the nearest seed decides. The last two can go by dislikes alone.",
+        "`best_score`, where the nearest seed decides. The last two can go by dislikes alone. "
+        "When absent: `average_vector` with a text, otherwise `best_score`.",
     )
     filter: FilterIn = FilterIn()
     exclude: list[IdText] = Field([], max_length=_EXCLUDE_MAX, description="Ids never to return.")

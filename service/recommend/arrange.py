@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from service.recommend.caps import CapCounts
+from service.recommend.diversity import unit_rows
 from service.types import Rows, Scores, Vector, Vectors
 
 NEAR_DUPLICATE: Final = 0.98
@@ -175,11 +176,3 @@ class _Queue:
             for place, is_near in zip(self.waiting, likeness > NEAR_DUPLICATE, strict=True)
             if not is_near
         ]
-
-
-def unit_rows(vectors: Vectors) -> Vectors:
-    """Scale the rows of float32 (n, dim) to length 1; a zero row stays one."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    norms[norms == 0] = 1.0
-    units: Vectors = vectors / norms
-    return units

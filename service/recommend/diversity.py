@@ -1,52 +1,99 @@
 """Lists that are not ten times the same thing."""
 
 from collections.abc import Iterator
+from math import sqrt
+from typing import Final
 
 import numpy as np
 
-from service.types import Rows, Scores, Vectors
+from service.types import Scores, Vectors
+
+WINDOW: Final = 10
+"""Picks that a next one has to differ from: about what a screen shows."""
+
+# Measured, see docs/benchmarks/quality.md: so that the middle of the scale is still a list about
+# its subject.
+_WEIGHT: Final = 0.5
+# Of an item that is all but spanned by others the direction of the rest is rounding.
+_LEAST_LEFT: Final = 1e-4
 
 
-def varied(candidates: Vectors, relevance: Scores, diversity: float) -> Iterator[int]:
-    """Order candidates."""
-    yield from mmr(candidates, relevance, len(candidates), 1.0 - diversity).tolist()
+def varied(
+    candidates: Vectors, relevance: Scores, diversity: float, before: Vectors | None = None
+) -> Iterator[int]:
+    """Order candidates, trading relevance against what the last few picks do not cover yet.
 
-
-def mmr(candidates: Vectors, relevance: Scores, k: int, lambda_: float) -> Rows:
-    """Choose k candidates, trading relevance against similarity to those already chosen.
-
-    Relevance is scaled to [0, 1] within the candidates first: a text is less similar to any item
-    than items are to each other, and unscaled its list would be ruled by the second term alone.
+    Picks what has the largest (1 - diversity) * relevance + diversity / 2 * rest, where `rest` is
+    the length of what is left of its unit vector outside the span of the last `WINDOW` picks.
+    Lazy: costs n² products of vectors, and O(n) for each one that is taken.
 
     Args:
-        candidates: float32 (n, dim); rows of any norm, compared by cosine.
-        relevance: float32 (n,), higher is better.
-        k: how many to choose; all of them if k >= n.
-        lambda_: 1.0 is pure relevance, 0.0 pure diversity.
+        candidates: float32 (n, dim); rows of any norm, compared by angle.
+        relevance: float32 (n,), on the scale of cosines.
+        diversity: 0.0 is pure relevance, 1.0 pure difference.
+        before: float32 (m, dim), picks of earlier pages, oldest first.
 
-    Returns:
-        int64 (min(k, n),) rows of `candidates`, in order of choice.
+    Yields:
+        Each row of `candidates` once.
 
     Raises:
-        ValueError: lambda_ outside [0, 1].
+        ValueError: diversity outside [0, 1].
 
-    Source: Carbonell and Goldstein, SIGIR 1998.
+    Source: sliding spectrum decomposition, Huang et al., KDD 2021 (arXiv 2107.05204).
     """
-    if not 0.0 <= lambda_ <= 1.0:
-        raise ValueError(f"lambda_ must be in [0, 1], got {lambda_}")
-    count = min(k, len(candidates))
-    norms = np.linalg.norm(candidates, axis=1, keepdims=True)
-    units = candidates / np.where(norms > 0, norms, 1.0)
-    spread = float(np.ptp(relevance)) if count else 0.0
-    gain = lambda_ * ((relevance - relevance.min()) / spread if spread else np.ones_like(relevance))
-    closest = np.full(len(candidates), -1.0, dtype=np.float32)
-    chosen = np.empty(count, dtype=np.int64)
-    open_ = np.ones(len(candidates), dtype=np.bool_)
-    for position in range(count):
-        # Nothing is chosen yet at first, so relevance alone decides.
-        penalty = (1.0 - lambda_) * closest if position else 0.0
-        best = int(np.argmax(np.where(open_, gain - penalty, -np.inf)))
-        chosen[position] = best
-        open_[best] = False
-        closest = np.maximum(closest, units @ units[best])
-    return chosen
+    if not 0.0 <= diversity <= 1.0:
+        raise ValueError(f"diversity must be in [0, 1], got {diversity}")
+    earlier = candidates[:0] if before is None else before[-WINDOW:]
+    span = _Span(unit_rows(np.concatenate([candidates, earlier])))
+    for place in range(len(earlier)):
+        span.add(len(candidates) + place)
+    gain = (1.0 - diversity) * relevance.astype(np.float32)
+    weight = np.float32(diversity * _WEIGHT)
+    for _ in range(len(candidates)):
+        best = int((gain + weight * span.rest(len(candidates))).argmax())
+        yield best
+        gain[best] = -np.inf
+        span.add(best)
+
+
+def unit_rows(vectors: Vectors) -> Vectors:
+    """Scale the rows of float32 (n, dim) to length 1; a zero row stays one."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    norms[norms == 0] = 1.0
+    units: Vectors = vectors / norms
+    return units
+
+
+class _Span:
+    """What unit vectors have outside the span of a sliding window of others.
+
+    Args:
+        units: float32 (n, dim), unit rows.
+    """
+
+    def __init__(self, units: Vectors) -> None:
+        # One product for all: cheaper than one for every pick.
+        self._products = units @ units.T
+        self._left = self._products.diagonal().copy()
+        # The part of every vector along each orthonormal direction of the window.
+        self._parts = np.zeros((WINDOW, len(units)), np.float32)
+        self._next = 0
+
+    def rest(self, count: int) -> Scores:
+        """The length of what is left of the first `count` vectors: float32 (count,)."""
+        rest: Scores = np.sqrt(np.maximum(self._left[:count], 0.0))
+        return rest
+
+    def add(self, place: int) -> None:
+        """Widen the span by one of the vectors, and forget the oldest one of a full window."""
+        slot = self._parts[self._next % WINDOW]
+        if self._next >= WINDOW:
+            self._left += slot * slot
+            slot[:] = 0.0
+        self._next += 1
+        left = float(self._left[place])
+        if left < _LEAST_LEFT:
+            return
+        along = self._parts[:, place] @ self._parts
+        np.divide(self._products[place] - along, sqrt(left), out=slot)
+        self._left -= slot * slot

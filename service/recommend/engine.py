@@ -139,7 +139,7 @@ def _left_out(plan: Plan, shelf: Shelf) -> int:
 def _degraded(plan: Plan, ranked: Ranked) -> tuple[str, ...]:
     reasons = []
     query = plan.query
-    can_use_dislikes = query.strategy != "average_vector"
+    can_use_dislikes = query.strategy in ("best_score", "sum_scores")
     if plan.wish is None and (query.like or (query.dislike and can_use_dislikes)):
         reasons.append("no_known_seed")
     if ranked.lacks_promoted:

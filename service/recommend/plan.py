@@ -1,6 +1,7 @@
 """What a query means for one shelf: which rows to look at, and what must not come."""
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
@@ -12,9 +13,10 @@ from service.recommend.wishes import Wish, wish_of
 from service.types import Filter, ItemId, Mask, Query, Rows, Vector
 
 # What is ranked anew is chosen among this many times k candidates (Qdrant's default of 1 leaves
-# nothing to choose from), and never among fewer than this many.
+# nothing to choose from), within these bounds: a long list has room for difference anyway.
 _OVERFETCH = 5
 _POOL_MIN = 50
+_SPARE_MAX = 400
 _WIDER = 4
 
 
@@ -75,6 +77,13 @@ class Plan:
     asked: int
     pool: int
 
+    @property
+    def count(self) -> int:
+        """How many rows each probe has to look for, those that are hidden included."""
+        # A few hidden rows are cheaper to over-fetch and drop than to turn into a mask of all.
+        probes = 1 if self.wish is None else len(self.wish.probes)
+        return max(self.query.k, ceil(self.pool / probes)) + len(self.hidden)
+
     def widen(self) -> None:
         """Look at more candidates the next time."""
         self.pool = max(_WIDER * self.pool, _POOL_MIN)
@@ -129,15 +138,14 @@ def plan_of(query: Query, shelf: Shelf, text_vector: Vector | None, masks: Boost
         shown=shown,
         missing=missing,
         asked=query.k,
-        pool=_pool_size(query, wish),
+        pool=_pool_size(query),
     )
 
 
-def _pool_size(query: Query, wish: Wish | None) -> int:
-    is_plain = wish is None or wish.is_linear
-    if is_plain and not (query.diversity or query.limit_per or query.boost or query.promoted):
+def _pool_size(query: Query) -> int:
+    if not (query.diversity or query.limit_per or query.boost or query.promoted):
         return query.k
-    return max(_OVERFETCH * query.k, _POOL_MIN)
+    return max(min(_OVERFETCH * query.k, query.k + _SPARE_MAX), _POOL_MIN)
 
 
 def _rows_among(ids: tuple[ItemId, ...], shelf: Shelf) -> tuple[Rows, list[ItemId]]:

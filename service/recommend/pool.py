@@ -52,9 +52,7 @@ def _masks(plan: Plan) -> list[Mask | None]:
 
 def _probes(plan: Plan) -> list[Probe]:
     assert plan.wish is not None
-    # A few hidden rows are cheaper to over-fetch and drop than to turn into a mask of all items.
-    count = plan.pool + len(plan.hidden)
-    return [Probe(plan.wish.probes, count, mask) for mask in _masks(plan)]
+    return [Probe(plan.wish.probes, plan.count, mask) for mask in _masks(plan)]
 
 
 def _lists(plan: Plan, shelf: Shelf, searched: Iterator[Found]) -> list[Found]:
@@ -62,8 +60,7 @@ def _lists(plan: Plan, shelf: Shelf, searched: Iterator[Found]) -> list[Found]:
     if _searches(plan):
         return [next(searched) for _ in _masks(plan)]
     if plan.among is None:
-        count = plan.pool + len(plan.hidden)
-        lists = [newest(shelf.newest_first, count, mask) for mask in _masks(plan)]
+        lists = [newest(shelf.newest_first, plan.count, mask) for mask in _masks(plan)]
     else:
         lists = [
             plan.among if mask is None else plan.among[mask[plan.among]] for mask in _masks(plan)
@@ -93,7 +90,7 @@ def _pool(plan: Plan, shelf: Shelf, lists: list[Found]) -> Pool:
 
 def _is_short(plan: Plan, found: Found, shelf: Shelf) -> bool:
     size = len(shelf)
-    wanted = plan.pool + len(plan.hidden)
+    wanted = plan.count
     rows = found[0]
     if wanted >= size or len(rows) < wanted:
         return True

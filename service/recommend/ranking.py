@@ -8,9 +8,10 @@ import numpy as np
 from service.index.shelf import Shelf
 from service.recommend.arrange import Arranger, Candidates, has_near_duplicates
 from service.recommend.caps import CapCounts
-from service.recommend.diversity import varied
+from service.recommend.diversity import WINDOW, varied
 from service.recommend.plan import Plan
 from service.recommend.pool import Pool
+from service.types import Scores, Vector, Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,11 @@ def rank(plan: Plan, pool: Pool, shelf: Shelf) -> Ranked:
     # Who gives a list wants all of it back.
     keeps_apart = not (query.near_duplicates or query.among)
     before = None
-    if keeps_apart and plan.shown:
-        before = shelf.vectors(np.array(plan.shown[-1:], np.int64))[0]
+    if plan.shown:
+        before = shelf.vectors(np.array(plan.shown[-WINDOW:], np.int64))
     if not (plan.is_varied or query.limit_per or query.promoted):
         rows = pool.rows[: plan.asked]
-        if not (keeps_apart and has_near_duplicates(shelf.vectors(rows), before)):
+        if not (keeps_apart and has_near_duplicates(shelf.vectors(rows), _last(before))):
             return Ranked(rows.tolist(), pool.scores[: plan.asked].tolist())
     candidates = Candidates(pool.rows, pool.scores, shelf.vectors(pool.rows))
     promoted = None
@@ -45,13 +46,14 @@ def rank(plan: Plan, pool: Pool, shelf: Shelf) -> Ranked:
     arranger = Arranger(
         CapCounts(query.limit_per, shelf, plan.shown),
         keeps_apart=keeps_apart,
-        before=before,
+        before=_last(before),
         start=len(plan.shown),
         share=0.0 if query.promoted is None else query.promoted.share,
     )
     order: Iterable[int] = range(len(candidates.rows))
     if plan.is_varied:
-        order = varied(candidates.vectors, candidates.scores, query.diversity)
+        relevance = _as_cosines(plan, candidates)
+        order = varied(candidates.vectors, relevance, query.diversity, before)
     made = arranger.fill(plan.asked, candidates, order, promoted)
     sides = [promoted if own and promoted else candidates for own in made.is_promoted]
     return Ranked(
@@ -62,3 +64,20 @@ def rank(plan: Plan, pool: Pool, shelf: Shelf) -> Ranked:
         made.near_duplicate,
         made.lacks_promoted,
     )
+
+
+def _last(vectors: Vectors | None) -> Vector | None:
+    last: Vector | None = None if vectors is None else vectors[-1]
+    return last
+
+
+def _as_cosines(plan: Plan, candidates: Candidates) -> Scores:
+    """Scores on the scale of cosines, whatever the lengths of vectors: float32 (n,)."""
+    assert plan.wish is not None, "only what is looked for is varied"
+    if not len(candidates.rows):
+        return candidates.scores
+    length = float(np.sqrt(np.vecdot(candidates.vectors, candidates.vectors)).mean()) or 1.0
+    if plan.wish.is_linear:
+        probe = float(np.linalg.norm(plan.wish.probes[0])) or 1.0
+        return candidates.scores / np.float32(probe * length)
+    return candidates.scores / np.float32(length * length)

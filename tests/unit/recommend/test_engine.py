@@ -160,7 +160,7 @@ def test_diversity_prefers_a_different_second_item(plane: Shelf) -> None:
 
 
 def test_an_explanation_names_the_seeds_by_their_share(plane: Shelf) -> None:
-    query = Query(like=seeds("east", "north"), k=1, explain=True)
+    query = Query(like=seeds("east", "north"), k=1, explain=True, strategy="average_vector")
     best = recommend(query, plane, None).items[0]
     # north-east is (0.8, 0.6), so it owes 8/14 to east and 6/14 to north.
     assert plane.id(best.row) == "north-east"

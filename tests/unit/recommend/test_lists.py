@@ -223,6 +223,7 @@ def test_the_best_score_keeps_to_the_nearest_seed_and_off_the_disliked(fan: Shel
     scores = {str(fan.id(each.row)): each.score for each in turned.items}
     # i11 is nearer to what is disliked than to anything liked, i7 is not.
     assert scores["i7"] > 0 > scores["i11"]
+    assert scores["i7"] == pytest.approx(np.cos(0.25), abs=1e-5)
     assert "i10" not in scores
 
 
