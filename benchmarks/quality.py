@@ -143,7 +143,7 @@ def strategies(films: Films) -> tuple[dict[str, object], str]:
         for depth in DEPTHS
         for has_dislikes in (False, True)
     ]
-    figures = {
+    figures: dict[str, object] = {
         f"{strategy}, {depth} likes{', dislikes' if has_dislikes else ''}": [
             float(found.mean()),
             float(found.std() / np.sqrt(len(found))),
