@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from service import __version__
 from service.api import errors
+from service.api.express import Express
 from service.api.front import Front
 from service.api.guard import Guard
 from service.api.guarded_route import guarded
@@ -61,7 +62,7 @@ def create_app(
     app.include_router(health.router)
     app.include_router(explorer.router)
     app.include_router(contract.router)
-    guarded(app.routes)
+    routes = guarded(app.routes)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     # Around everything, the framework's own error handling included: see there.
-    return Front(app, app.state.metrics, guard)
+    return Front(Express(app, routes), app.state.metrics, guard)

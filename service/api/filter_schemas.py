@@ -63,15 +63,15 @@ class ConditionIn(Wire):
         return Match(self.key, tuple(values))
 
 
-_Conditions = Annotated[list[ConditionIn], Field(max_length=_CONDITIONS_MAX)]
+_Conditions = Annotated[tuple[ConditionIn, ...], Field(max_length=_CONDITIONS_MAX)]
 
 
 class FilterIn(Wire):
     """All of `must`, at least one of `should`, none of `must_not`, as in Qdrant."""
 
-    must: _Conditions = Field([])
-    should: _Conditions = Field([])
-    must_not: _Conditions = Field([])
+    must: _Conditions = ()
+    should: _Conditions = ()
+    must_not: _Conditions = ()
 
     def to_filter(self) -> Filter:
         """Turn the wire form into the domain's."""

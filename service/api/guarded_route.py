@@ -52,7 +52,7 @@ class GuardedRoute(APIRoute):
     async def handle(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer who may ask."""
         authorise(scope, self.needed)
-        if not self._is_plain or scope["method"] not in (self.methods or ()):
+        if not self.is_plain or scope["method"] not in (self.methods or ()):
             await super().handle(scope, receive, send)
             return
         request = Request(scope, receive, send)
@@ -67,7 +67,7 @@ class GuardedRoute(APIRoute):
         return frozenset(signature(self.endpoint).parameters)
 
     @cached_property
-    def _is_plain(self) -> bool:
+    def is_plain(self) -> bool:
         """Whether there is nothing for the framework to work out: that costs as much as a search.
 
         Such a route takes the request, the services and texts from its path, in their own names,

@@ -57,8 +57,9 @@ class PromotedIn(_Selecting):
 
 
 class _Wish(Wire):
-    like: list[IdText | SeedIn] = Field([], max_length=_SEEDS_MAX)
-    dislike: list[IdText | SeedIn] = Field([], max_length=_SEEDS_MAX)
+    # Tuples, as a default that could be changed is copied for every request.
+    like: tuple[IdText | SeedIn, ...] = Field((), max_length=_SEEDS_MAX)
+    dislike: tuple[IdText | SeedIn, ...] = Field((), max_length=_SEEDS_MAX)
     text: SearchText | None = None
     strategy: Strategy | None = Field(
         None,
@@ -67,12 +68,15 @@ class _Wish(Wire):
         "When absent: `average_vector` with a text, otherwise `best_score`.",
     )
     filter: FilterIn = FilterIn()
-    exclude: list[IdText] = Field([], max_length=_EXCLUDE_MAX, description="Ids never to return.")
+    exclude: tuple[IdText, ...] = Field(
+        (), max_length=_EXCLUDE_MAX, description="Ids never to return."
+    )
     min_score: float | None = Field(None, description="Lowest score, boosts included.")
     diversity: float = Field(0.0, ge=0, le=1, description="0 pure relevance, 1 pure difference.")
-    limit_per: list[CapIn] = Field([], max_length=_CAPS_MAX, description="For example at most 2 "
-                                   "per artist.")  # fmt: skip
-    boost: list[BoostIn] = Field([], max_length=_BOOSTS_MAX)
+    limit_per: tuple[CapIn, ...] = Field(
+        (), max_length=_CAPS_MAX, description="For example at most 2 per artist."
+    )
+    boost: tuple[BoostIn, ...] = Field((), max_length=_BOOSTS_MAX)
     promoted: PromotedIn | None = None
     near_duplicates: bool = Field(
         False, description="Let items that are nearly the same stand side by side."
@@ -216,7 +220,7 @@ class BatchRequest(Wire):
         return [*self.queries]
 
 
-def _seeds(given: list[str | SeedIn]) -> tuple[Seed, ...]:
+def _seeds(given: tuple[str | SeedIn, ...]) -> tuple[Seed, ...]:
     return tuple(
         Seed(ItemId(each)) if isinstance(each, str) else Seed(ItemId(each.id), each.weight)
         for each in given

@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from service.api.app import create_app
+from service.api.express import Express
 from service.api.lifespan import Services
 from service.encoders.exports import find_export
 from service.encoders.onnx_encoder import OnnxEncoder
@@ -75,8 +75,8 @@ async def stage(pins_indexes: Path, toy_models: Path) -> AsyncIterator[Stage]:
     # The encoder waits for its gate, and nobody but the tests should be asking.
     settings = Settings(models_dir=toy_models, indexes_dir=pins_indexes, warm_start_queries=0)
     app = create_app(settings, live)
-    assert isinstance(app.app, FastAPI)
-    async with app.app.router.lifespan_context(app.app) as state:
+    assert isinstance(app.app, Express)
+    async with app.app.app.router.lifespan_context(app.app.app) as state:
         assert state is not None
         services: Services = state["services"]
 

@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from fastapi import FastAPI
 
 from service.api.app import create_app
+from service.api.express import Express
 from service.api.lifespan import Services, open_live
 from service.catalogue.column_map import ColumnMap
 from service.catalogue.text import TextTemplate
@@ -46,8 +46,8 @@ class Shop:
         self, live: Live | None = None, **changes: object
     ) -> AsyncIterator[tuple[httpx.AsyncClient, Services]]:
         app = create_app(self.settings.model_copy(update=changes), live)
-        assert isinstance(app.app, FastAPI)
-        async with app.app.router.lifespan_context(app.app) as state:
+        assert isinstance(app.app, Express)
+        async with app.app.app.router.lifespan_context(app.app.app) as state:
             assert state is not None
 
             async def with_state(scope: Any, receive: Any, send: Any) -> None:
