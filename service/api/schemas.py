@@ -2,8 +2,8 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, WrapValidator, model_validator
-from pydantic.functional_validators import ModelWrapValidatorHandler
+from pydantic import ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic_core import to_json
 
 from service.api.filter_schemas import FilterIn
 from service.api.wire import CursorText, IdText, KeyText, SearchText, Wire
@@ -185,12 +185,11 @@ class RankRequest(_Wish):
         return self._to_query(len(among) if self.k is None else self.k, among)
 
 
-def _or_flaws(
-    value: object, handler: ModelWrapValidatorHandler[RecommendRequest]
-) -> RecommendRequest | ValidationError:
-    # Kept as a value: one wrong entry must not cost the others their answers.
+def _or_flaws(value: object) -> RecommendRequest | ValidationError:
+    # Read as JSON, in which an array may become a tuple. Flaws are kept as a value: one wrong entry
+    # must not cost the others their answers.
     try:
-        return handler(value)
+        return RecommendRequest.model_validate_json(to_json(value, inf_nan_mode="constants"))
     except ValidationError as flaws:
         return flaws
 
@@ -211,9 +210,11 @@ class BatchRequest(Wire):
         }
     )
 
-    queries: list[Annotated[RecommendRequest, WrapValidator(_or_flaws)]] = Field(
-        min_length=1, max_length=BATCH_MAX
-    )
+    queries: list[
+        Annotated[
+            RecommendRequest, PlainValidator(_or_flaws, json_schema_input_type=RecommendRequest)
+        ]
+    ] = Field(min_length=1, max_length=BATCH_MAX)
 
     def entries(self) -> list[RecommendRequest | ValidationError]:
         """Each entry as it was sent, or what is wrong with it."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jsonschema
+import pytest
 from starlette.testclient import TestClient
 
 from service.api.answer_schemas import RecommendAnswer
@@ -23,6 +24,32 @@ def test_every_request_example_is_answered_as_the_document_says(client: TestClie
         assert response.status_code == 200, response.text
         jsonschema.validate(response.json(), resolved(document, "RecommendAnswer"))
         RecommendAnswer.model_validate(response.json())
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "answered"),
+    [
+        ("/recommend/batch", "BatchRequest", "BatchAnswer"),
+        ("/rank", "RankRequest", "RecommendAnswer"),
+    ],
+)
+def test_examples_of_the_other_forms_are_answered_as_the_document_says(
+    client: TestClient, path: str, asked: str, answered: str
+) -> None:
+    document = client.get("/openapi.json").json()
+    for example in document["components"]["schemas"][asked]["examples"]:
+        jsonschema.validate(example, resolved(document, asked))
+        response = client.post(path, json=example)
+        assert response.status_code == 200, response.text
+        jsonschema.validate(response.json(), resolved(document, answered))
+        for entry in response.json().get("answers", ()):
+            assert "problem" not in entry
+
+
+def test_every_answer_example_has_the_form_it_stands_for(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    content = document["paths"]["/recommend/batch"]["post"]["responses"]["200"]["content"]
+    jsonschema.validate(content["application/json"]["example"], resolved(document, "BatchAnswer"))
 
 
 def test_the_answer_example_has_the_form_it_stands_for(client: TestClient) -> None:
