@@ -62,6 +62,9 @@ bench-http: $(VENV)/.installed-test ## the HTTP path beside its ceiling (needs w
 	@$(BIN)/magpie model quantize all-minilm-l6-v2
 	@$(BIN)/python -m benchmarks.http
 
+bench-pixie: $(VENV)/.installed-test ## a million items on two cores (needs redis-server)
+	@$(BIN)/python -m benchmarks.http_pixie
+
 $(VENV)/.installed-rivals: $(VENV)/.installed-test
 	@$(PIP) install hnswlib==0.8.0 usearch==2.26.6
 	@touch $@
