@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import takewhile
 
 import numpy as np
+import orjson
 
 from service.catalogue.columns import Column
 from service.index.shelf import Shelf
@@ -13,9 +14,11 @@ from service.recommend.pool import boosts_of
 from service.recommend.wishes import Wish
 from service.recommend.wording import sentence
 from service.types import (
+    Attributes,
     AttributeValue,
     ItemId,
     Recommendation,
+    Rows,
     Scalar,
     Share,
     Vectors,
@@ -36,13 +39,13 @@ def explained(
     rows = np.array([item.row for item in items], np.int64)
     because = [()] * len(items) if plan.wish is None else shares(plan.wish, shelf.vectors(rows))
     boosts = boosts_of(plan, rows).tolist()
+    attributes = shared.of_rows(rows)
     found = []
-    for item, seeds, boost in zip(items, because, boosts, strict=True):
-        strongest = seeds[0].id if seeds else None
-        why = Why(seeds, shared.between(item.row, strongest), boost)
+    for item, seeds, boost, ours in zip(items, because, boosts, attributes, strict=True):
+        why = Why(seeds, shared.between(ours, seeds[0].id if seeds else None), boost)
         if plan.query.in_words:
             why = replace(why, words=sentence(item, why, plan, shelf))
-        found.append(replace(item, why=why))
+        found.append(Recommendation(item.row, item.score, item.is_promoted, why))
     return tuple(found)
 
 
@@ -83,18 +86,32 @@ class SharedAttributes:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         self._of_seeds: dict[ItemId, Mapping[str, list[str]]] = {}
-
-    def between(self, row: int, seed: ItemId | None) -> Mapping[str, tuple[Scalar, ...]]:
-        """Name the attribute values that an item shares with a seed; none with a text."""
-        telling = self._telling(seed) if seed is not None else {}
-        if not telling:
-            return {}
-        ours = self._shelf.attributes(row)
-        common = {
-            key: tuple(value for value in _values(ours.get(key)) if value in theirs)
-            for key, theirs in telling.items()
+        self._commonplace = {
+            key: _commonplace(column, len(shelf))
+            for key, column in shelf.snapshot.table.columns.items()
+            if column.kind == "keyword"
         }
-        return {key: values for key, values in common.items() if values}
+
+    def of_rows(self, rows: Rows) -> list[Attributes]:
+        """Return the attributes of some rows, read in one go."""
+        written = b",".join(attributes for _, attributes in self._shelf.written(rows))
+        found: list[Attributes] = orjson.loads(b"[%b]" % written)
+        return found
+
+    def between(self, ours: Attributes, seed: ItemId | None) -> Mapping[str, tuple[Scalar, ...]]:
+        """Name the values in an item's attributes that a seed has as well; none with a text."""
+        telling = self._telling(seed) if seed is not None else {}
+        common: dict[str, tuple[Scalar, ...]] = {}
+        for key, theirs in telling.items():
+            value = ours.get(key)
+            if isinstance(value, str):
+                if value in theirs:
+                    common[key] = (value,)
+            elif isinstance(value, list):
+                both = [each for each in value if each in theirs]
+                if both:
+                    common[key] = tuple(both)
+        return common
 
     def _telling(self, seed: ItemId) -> Mapping[str, list[str]]:
         found = self._of_seeds.get(seed)
@@ -106,13 +123,8 @@ class SharedAttributes:
         row = self._shelf.row(seed)
         attributes = {} if row is None else self._shelf.attributes(row)
         telling = {
-            key: [
-                value
-                for value in _values(attributes.get(key))
-                if value not in _commonplace(column, len(self._shelf))
-            ]
-            for key, column in self._shelf.snapshot.table.columns.items()
-            if column.kind == "keyword"
+            key: [value for value in _values(attributes.get(key)) if value not in frequent]
+            for key, frequent in self._commonplace.items()
         }
         return {key: values for key, values in telling.items() if values}
 
