@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.api.errors import raw_problem
+from service.server.joined import JoinedWrites
 from service.server.limits import HEADER_BYTES_MAX, HEADERS_MAX
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a client; where there are too many, at the cost of the longest idle one."""
         super().connection_made(transport)
+        self._joined = JoinedWrites(transport)
+        self.transport = self._joined
         if len(self.connections) > self._limits.connections:
             self._make_room()
 
@@ -135,6 +138,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Take the next request of a client that sent several, else wait for one."""
+        self._joined.flush()
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
