@@ -1,5 +1,7 @@
 """Prometheus metrics, in a registry of their own so that tests and apps do not share state."""
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 # The advised buckets start at 5 ms, where most of our answers are already sent.
@@ -107,3 +109,6 @@ class Metrics:
             ("dep",),
             registry=self.registry,
         )
+        for metric in (self.requests, self.stages, self.cache):
+            # Several are asked for by every request; of what there is to find there are few.
+            metric.labels = cache(metric.labels)  # type: ignore[method-assign, assignment]

@@ -12,6 +12,7 @@ from service.api.caller import TIMEOUT_PARAMETER, Caller
 from service.api.dependencies import ServicesDep, read_json_body
 from service.api.errors import details_of, request_id_of
 from service.api.examples import ANSWER, BATCH_ANSWER, PAGE_PROBLEMS, PROBLEMS
+from service.api.finished import Finished
 from service.api.front import CACHE_KEY, UNKNOWN
 from service.api.guarded_route import GuardedRoute, requires
 from service.api.http_cache import cache_control, etag_of, held_keys
@@ -153,13 +154,13 @@ async def _respond(question: Question, request: Request, services: Services) -> 
     held = held_keys(request.headers.get("if-none-match", "").encode("latin-1")) if is_get else ()
     found = await answer(question, services, caller, held)
     request.scope[CACHE_KEY] = found.key
-    headers = {"server-timing": found.server_timing(), "cache-control": "no-store"}
+    headers = [(b"server-timing", found.server_timing().encode("ascii"))]
     if is_get:
-        headers["etag"] = etag_of(found.key).decode("ascii")
-        headers["cache-control"] = cache_control(services.settings.http_cache_s).decode("ascii")
-    if found.body is None:
-        return Response(status_code=304, headers=headers)
-    return Response(found.body, headers=headers, media_type="application/json")
+        headers.append((b"etag", etag_of(found.key)))
+        headers.append((b"cache-control", cache_control(services.settings.http_cache_s)))
+    else:
+        headers.append((b"cache-control", b"no-store"))
+    return Finished(304, headers) if found.body is None else Finished(200, headers, found.body)
 
 
 def _entry(found: bytes | MagpieError | ValidationError, request_id: str) -> bytes:
