@@ -58,8 +58,8 @@ class Balancer:
         connections = {host: http.client.HTTPConnection(host, timeout=10) for host in self._hosts}
         while not self._stop.wait(0.001):
             ready = self._ready
-            # Like any balancer: a backend that is out has its idle connections taken down, or the next
-            # process on its port would be asked over one that ended with the last.
+            # A backend that is out loses its idle connections, as with any balancer: the next one
+            # on its port would be asked over one that ended with the last.
             for host in self._hosts:
                 if host not in ready:
                     connections[host].close()
