@@ -152,12 +152,18 @@ class TieredCache:
             return Cached(value, "negative")
         return await self._flights.run(key, lambda: self._fill(key, compute, kind))
 
+    async def settle(self) -> None:
+        """Wait until everything that is to be written is, each write within its budget."""
+        if self._writes:
+            await asyncio.wait(self._writes)
+
     async def aclose(self) -> None:
         """Give up refreshes, finish pending writes, each within its budget, and close Redis."""
         for task in self._refreshing.values():
             task.cancel()
-        if pending := {*self._writes, *self._refreshing.values()}:
-            await asyncio.wait(pending)
+        if self._refreshing:
+            await asyncio.wait(self._refreshing.values())
+        await self.settle()
         if self.redis is not None:
             await self.redis.aclose()
 
