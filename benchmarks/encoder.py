@@ -19,11 +19,12 @@ from tokenizers import Tokenizer
 from benchmarks.encoder_engines import ENGINES
 from benchmarks.encoder_texts import long_texts, pin_texts, short_texts
 from benchmarks.int8_peak import SIZES
-from benchmarks.report import Goal, table, write_json
+from benchmarks.report import Goal, machine, table, write_json
 from benchmarks.worker import ROOT, Engine, start
 from service.encoders.exports import GRAPH, TOKENIZER, ExportManifest, exports_folder
 from service.pipelines.agreement import cosines, shared_neighbours
 from service.pipelines.bert_weights import LINEARS, read_bert
+from service.pipelines.model_overview import Speed
 
 HERE = ROOT / "benchmarks"
 MODEL = "all-minilm-l6-v2"
@@ -198,6 +199,21 @@ def number_of(facts: Mapping[str, object], name: str) -> float:
     return float(value)
 
 
+def speed_of(
+    by_name: Mapping[str, Engine], exact: Path, small: Path, tokens: float, now: str
+) -> Speed:
+    """What `magpie model list` shows: calls of 256 short texts."""
+    ours = {"float32": (OUR_FP32, exact), "int8": (OUR_INT8, small)}
+    rates = {name: round(by_name[each].rate("256 texts"), 1) for name, (each, _) in ours.items()}
+    return Speed(
+        texts_per_s=rates,
+        machine=f"one core of {machine()['processor']}",
+        tokens_of_a_text=round(tokens, 1),
+        exports={name: folder.name for name, (_, folder) in ours.items()},
+        measured_at=now,
+    )
+
+
 def main() -> None:
     """Measure, print the table, write the JSON file, end with a line for each goal."""
     given = parse()
@@ -270,7 +286,9 @@ def main() -> None:
             for engine in engines
         },
     }
-    write_json(given.out, figures, found, measured_at=datetime.now(UTC).isoformat("T", "seconds"))
+    now = datetime.now(UTC).isoformat("T", "seconds")
+    write_json(given.out, figures, found, measured_at=now)
+    speed_of(by_name, exact, small, tokens, now).write(given.models, MODEL)
     for goal in found:
         print(goal)
 

@@ -121,7 +121,7 @@ class OnnxEncoder:
             return vectors
         prompts = [instruction + text for text in texts]
         if self._threads == 1:
-            encodings = self._tokenizer.encode_batch(prompts)
+            encodings = self._tokenizer.encode_batch_fast(prompts)
             for rows in self._batches(encodings):
                 vectors[rows] = self._run([encodings[row] for row in rows], rows)
             return vectors
@@ -130,7 +130,7 @@ class OnnxEncoder:
             share = -(-len(prompts) // self._threads)
             parts = [prompts[at : at + share] for at in range(0, len(prompts), share)]
             encodings = [
-                each for part in pool.map(self._tokenizer.encode_batch, parts) for each in part
+                each for part in pool.map(self._tokenizer.encode_batch_fast, parts) for each in part
             ]
             # The longest first, so that no thread is left with one of them at the end.
             batches = list(self._batches(encodings))[::-1]
@@ -140,7 +140,7 @@ class OnnxEncoder:
         return vectors
 
     def _batches(self, encodings: Sequence[Encoding]) -> Iterator[Rows]:
-        lengths = [len(encoding.ids) for encoding in encodings]
+        lengths = [len(encoding) for encoding in encodings]
         return length_sorted_batches(lengths, token_budget=self._token_budget)
 
     def _run(self, encodings: Sequence[Encoding], rows: Rows) -> Vectors:
@@ -163,12 +163,12 @@ class OnnxEncoder:
 
 def _padded(encodings: Sequence[Encoding]) -> _Feeds:
     """Pad on the right with zeros: the mask hides them, whatever the padding token's id is."""
-    shape = (len(encodings), max(len(encoding.ids) for encoding in encodings))
+    shape = (len(encodings), max(map(len, encodings)))
     ids = np.zeros(shape, dtype=np.int64)
     mask = np.zeros(shape, dtype=np.int64)
     types = np.zeros(shape, dtype=np.int64)
     for row, encoding in enumerate(encodings):
-        length = len(encoding.ids)
+        length = len(encoding)
         ids[row, :length] = encoding.ids
         mask[row, :length] = 1
         types[row, :length] = encoding.type_ids

@@ -1,7 +1,7 @@
 """The registry as a person chooses from it: what a model is, how large, and what is here.
 
-Speed is shown only where it was measured: `models/<id>/reports/speed.json`, written by a
-benchmark as {"texts_per_s": {"float32": 10.5, "int8": 31.0}, "machine": "…"}.
+Speed is shown only where it was measured: `models/<id>/reports/speed.json`, which the benchmark
+of the encoder writes.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,23 @@ from service.pipelines.model_provenance import REPORTS
 SPEED = "speed.json"
 
 
-class _Speed(BaseModel):
+class Speed(BaseModel):
+    """How fast a model was, by precision, in texts a second of one core; and where."""
+
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     texts_per_s: dict[str, float]
     machine: str = ""
+    tokens_of_a_text: float | None = None
+    exports: dict[str, str] = {}
+    measured_at: str = ""
+
+    def write(self, models: Path, model_id: str) -> Path:
+        """Write it to where `overview` looks for it; returns the path."""
+        path = models / model_id / REPORTS / SPEED
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +120,9 @@ def _describe(
     )
 
 
-def _speed(path: Path) -> _Speed | None:
+def _speed(path: Path) -> Speed | None:
     try:
-        return _Speed.model_validate_json(path.read_bytes())
+        return Speed.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
 
