@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NewType, TypeAlias
+from typing import Literal, NamedTuple, NewType, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,9 +200,11 @@ class Why:
     words: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """One ranked item: its table row, its score, and why it is here (only when asked)."""
+class Recommendation(NamedTuple):
+    """One ranked item: its table row, its score, and why it is here (only when asked).
+
+    A tuple, as one is made for every item of every answer.
+    """
 
     row: int
     score: float

@@ -13,7 +13,7 @@ def has_duplicate_keys(body: bytes) -> bool:
     Text that is not JSON has none: saying so is the validator's business.
     """
     try:
-        json.loads(body, object_pairs_hook=_refuse_duplicates)
+        _DECODER.decode(body.decode())
     except _DuplicateKeyError:
         return True
     except (ValueError, RecursionError):
@@ -24,3 +24,7 @@ def has_duplicate_keys(body: bytes) -> bool:
 def _refuse_duplicates(pairs: list[tuple[str, object]]) -> None:
     if len({key for key, _ in pairs}) != len(pairs):
         raise _DuplicateKeyError
+
+
+# Made once: `json.loads` makes one for every call.
+_DECODER = json.JSONDecoder(object_pairs_hook=_refuse_duplicates)
