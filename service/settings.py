@@ -34,7 +34,10 @@ class Settings(BaseSettings):
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
     workers: int = Field(
-        1, ge=1, le=256, description="Serving processes; they share one port and the index files."
+        1,
+        ge=1,
+        le=256,
+        description="Processes that you run beside each other; each grants its part of a rate.",
     )
     encoder_threads: int = Field(1, ge=1, le=256, description="Threads of one text encoding.")
     compute_threads: int = Field(1, ge=1, le=256, description="Encodings and rankings at once.")

@@ -1,7 +1,7 @@
 """API keys: `mgp_<id>_<secret>`. The id names a key in lists; the secret is known to its owner.
 
 A secret has 192 bits of chance, so a fast keyed hash keeps it: a slow one protects what people
-choose, and would let strangers spend our processor. docs/decisions/0004-closed-by-default.md
+choose, and would let strangers spend our processor. docs/decisions/0006-closed-by-default.md
 """
 
 import hashlib

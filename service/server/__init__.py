@@ -1,1 +1,1 @@
-"""The process around the application: sockets, limits of HTTP, drain, workers."""
+"""The process around the application: sockets, limits of HTTP, drain."""
