@@ -6,6 +6,7 @@ cannot take away; medians of the rounds.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from service.pipelines.agreement import cosines, shared_neighbours
 from service.pipelines.bert_weights import LINEARS, read_bert
 from service.pipelines.model_overview import Speed
 
-HERE = ROOT / "benchmarks"
+ENGINE_MODULE = "benchmarks.encoder_engines"
 MODEL = "all-minilm-l6-v2"
 TORCH, ST_FP32, ST_INT8, FAST_FP32, FAST_INT8, OUR_FP32, OUR_INT8 = ENGINES
 # Calls of a round: how often, and with how many texts.
@@ -45,10 +46,8 @@ def start_all(rivals_python: Path, folders: Mapping[str, Path], threads: int) ->
     for name in ENGINES:
         ours = name in (TORCH, OUR_FP32, OUR_INT8)
         python = sys.executable if ours else str(rivals_python)
-        script = str(HERE / "encoder_engines.py")
-        engines.append(
-            start(name, [python, script, name, str(folders[name]), str(threads)], threads)
-        )
+        command = [python, "-m", ENGINE_MODULE, name, str(folders[name]), str(threads)]
+        engines.append(start(name, command, threads))
     return engines
 
 
@@ -176,8 +175,7 @@ def two_threads(small: Path, short: Sequence[str], rounds: int) -> tuple[float, 
 
     The best call of each counts: on two cores any other process takes from two threads first.
     """
-    script = str(HERE / "encoder_engines.py")
-    command = [sys.executable, script, OUR_INT8, str(small)]
+    command = [sys.executable, "-m", ENGINE_MODULE, OUR_INT8, str(small)]
     engines = [start(f"{n} threads", [*command, str(n)], n) for n in (1, 2)]
     try:
         for engine in engines * (2 * rounds):
@@ -219,15 +217,21 @@ def main() -> None:
     given = parse()
     upstream = given.models / MODEL / "upstream"
     if not (given.rivals_models / "onnx").is_dir():
-        script = str(HERE / "encoder_engines.py")
-        command = [str(given.rivals_python), script, "prepare", upstream, given.rivals_models]
-        subprocess.run(command, check=True)
+        command = [
+            given.rivals_python,
+            "-m",
+            ENGINE_MODULE,
+            "prepare",
+            upstream,
+            given.rivals_models,
+        ]
+        subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
     exact, small = find_exports(given.models)
     folders = dict.fromkeys(ENGINES, given.rivals_models)
     folders |= {TORCH: upstream, OUR_FP32: exact, OUR_INT8: small}
     whole, short, long, tokens = texts_of(exact / TOKENIZER)
     engines = start_all(given.rivals_python, folders, 1)
-    peak_worker = start("peak", [sys.executable, str(HERE / "int8_peak.py")], 1)
+    peak_worker = start("peak", [sys.executable, "-m", "benchmarks.int8_peak"], 1)
     speeds: list[object] = []
     try:
         warm_up(engines, short, long)

@@ -1,8 +1,8 @@
 """The engines of the encoder benchmark, each loaded alone in a process of its own.
 
 Runs in two environments, so it imports what it measures only where it is asked for:
-`python encoder_engines.py ENGINE FOLDER THREADS` answers lines of JSON on stdin with lines of
-JSON on stdout until stdin ends.
+`python -m benchmarks.encoder_engines ENGINE FOLDER THREADS` answers lines of JSON on stdin with
+lines of JSON on stdout until stdin ends.
 """
 
 import json

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import onnxruntime as ort
@@ -84,6 +85,18 @@ def test_an_int8_export_lies_beside_the_float32_one_and_names_it(
     assert find_export(tmp_path, manifest.model) == small
     assert find_export(tmp_path, "tiny") == exact
     assert manifest.parity.mean_cosine == pytest.approx(_cosines(small, exact).mean(), abs=1e-5)
+
+
+def test_the_same_weights_and_texts_give_the_same_graph_again(
+    exported: Exported, tmp_path: Path
+) -> None:
+    record, _ = exported("mean")
+    first = quantize(record, tmp_path, now=NOW, gates=LOOSE)
+    graph = (first / GRAPH).read_bytes()
+    rmtree(first)
+    again = quantize(record, tmp_path, now=NOW, gates=LOOSE)
+    assert again == first
+    assert (again / GRAPH).read_bytes() == graph
 
 
 def test_a_text_has_the_same_int8_vector_alone_and_among_others(
