@@ -7,33 +7,28 @@ then removes it. The format is in `change_frames`.
 """
 
 import logging
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TypeAlias
 
 from service.artifacts import exclusive_lock, fsync_path, write_atomic
 from service.errors import ChangesNotStored, CorruptArtifact, Overloaded
-from service.index.change_frames import (
-    FIRST,
-    decode_changes,
-    decode_header,
-    encode_changes,
-    encode_frame,
-    encode_header,
-    frames,
-    holds_frame,
+from service.index.change_file import (
+    change_file,
+    change_files,
+    cut,
+    generation_of,
+    stamp_of,
+    write_at,
 )
+from service.index.change_frames import FIRST, encode_changes, encode_frame, encode_header
+from service.index.change_place import Place
 from service.index.changes import Change, fold, numbered
-from service.index.layout import is_version_name
+from service.index.layout import CHANGES, is_version_name
 from service.index.manifest import read_manifest
-
-CHANGES = "changes"
-"""Folder of the log, beside the versions."""
 
 _LOCK = ".lock"
 _LOCK_TRIES_EVERY_S = 0.005
@@ -41,9 +36,6 @@ _LOCK_TIMEOUT_S = 10.0
 _CHANGES_A_FRAME = 1000
 # Below this a log is read in no time, and rewriting it would gain nothing.
 _COMPACT_BYTES = 4 << 20
-
-_Stamp: TypeAlias = tuple[int, int, int]
-"""Generation, size and time of the last write of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +59,21 @@ class ChangeLog:
         compact_bytes: a log smaller than this is never compacted.
     """
 
-    _generation: int
-    _offset: int
-    _checksum: bytes
-    _sequence: int
-    _held_bytes: int
-    _stamp: _Stamp | None
-
     def __init__(self, catalogue: Path, *, compact_bytes: int = _COMPACT_BYTES) -> None:
         self._catalogue = catalogue
         self._folder = catalogue / CHANGES
         self._compact_bytes = compact_bytes
-        self._forget()
+        self._place = Place()
 
     @property
     def sequence(self) -> int:
         """Of the last change seen, 0 before any."""
-        return self._sequence
+        return self._place.sequence
 
     @property
     def revision(self) -> str:
         """Names the state of the log at this reader's place; no two states share a name."""
-        return self._checksum.hex()
+        return self._place.checksum.hex()
 
     def read_new(self) -> Reading:
         """Return what was appended since the last look; costs a listing if nothing was.
@@ -128,22 +113,23 @@ class ChangeLog:
         Raises:
             ChangesNotStored: the disk refuses; nothing was stored.
         """
-        sequence = self._sequence + 1
+        place = self._place
+        sequence = place.sequence + 1
         stored = [numbered(change, sequence) for change in changes]
-        frame, checksum = encode_frame(encode_changes(stored), self._checksum)
-        path = self._path(self._generation)
+        frame, checksum = encode_frame(encode_changes(stored), place.checksum)
+        path = change_file(self._folder, place.generation)
         try:
-            _write_at(path, self._offset, frame)
+            write_at(path, place.offset, frame)
         except OSError as error:
             raise _not_stored(error) from error
-        self._sequence, self._checksum = sequence, checksum
-        self._offset += len(frame)
-        self._stamp = _stamp(path)
+        place.sequence, place.checksum = sequence, checksum
+        place.offset += len(frame)
+        place.stamp = stamp_of(path)
         return stored
 
     def compact_if_due(self) -> bool:
         """Compact the log if at least half of it should be superfluous. Only inside `writing`."""
-        if self._offset < max(self._compact_bytes, 2 * self._held_bytes):
+        if self._place.offset < max(self._compact_bytes, 2 * self._place.held_bytes):
             return False
         self.compact()
         return True
@@ -159,7 +145,7 @@ class ChangeLog:
         everything = ChangeLog(self._catalogue).read_new().changes
         kept = fold(everything, after=min(_contained(self._catalogue), default=0))
         try:
-            self._begin(self._generation + 1, kept)
+            self._begin(self._place.generation + 1, kept)
         except OSError as error:
             raise _not_stored(error) from error
 
@@ -180,38 +166,37 @@ class ChangeLog:
     def _look(self) -> Reading:
         path = self._newest()
         if path is None:
-            is_restart = self._generation != 0
-            self._forget()
+            is_restart = self._place.generation != 0
+            self._place = Place()
             return Reading((), is_restart)
-        stamp = _stamp(path)
-        if stamp == self._stamp:
+        stamp = stamp_of(path)
+        if stamp == self._place.stamp:
             return Reading((), is_restart=False)
-        is_restart = self._generation != _generation(path)
+        is_restart = self._place.generation != generation_of(path)
         if is_restart:
-            self._forget(_generation(path))
-        changes = self._read_on(path)
+            self._place = Place.start_of(path)
+        changes = self._place.read_on(path)
         if changes is None:
             # The file is not what this reader has seen of it, or it ends torn: begin again.
             is_restart = True
-            self._forget(_generation(path))
-            changes = self._read_on(path) or []
-        self._stamp = stamp
+            self._place = Place.start_of(path)
+            changes = self._place.read_on(path) or []
+        self._place.stamp = stamp
         return Reading(changes, is_restart)
 
     def _prepare(self) -> Reading:
         if self._newest() is None:
             # Numbers go on where the versions end, should somebody have removed the log.
-            self._forget()
-            self._sequence = max(_contained(self._catalogue), default=0)
+            self._place = Place(sequence=max(_contained(self._catalogue), default=0))
             self._begin(1, [])
             return Reading((), is_restart=True)
         reading = self.read_new()
-        path = self._path(self._generation)
-        if path.stat().st_size > self._offset:
-            torn = path.stat().st_size - self._offset
+        path = change_file(self._folder, self._place.generation)
+        if path.stat().st_size > self._place.offset:
+            torn = path.stat().st_size - self._place.offset
             logging.getLogger(__name__).warning("%s: cut off a torn end, %d bytes", path, torn)
-            _cut(path, self._offset)
-            self._stamp = _stamp(path)
+            cut(path, self._place.offset)
+            self._place.stamp = stamp_of(path)
         return reading
 
     def _begin(self, generation: int, kept: Sequence[Change]) -> None:
@@ -220,69 +205,25 @@ class ChangeLog:
             encode_changes(kept[start : start + _CHANGES_A_FRAME])
             for start in range(0, len(kept), _CHANGES_A_FRAME)
         ]
-        header = encode_header(self._sequence, sum(map(len, held)))
+        sequence = self._place.sequence
+        header = encode_header(sequence, sum(map(len, held)))
         content, checksum = bytearray(), FIRST
         for payload in chain([header], held):
             frame, checksum = encode_frame(payload, checksum)
             content += frame
         for leftover in self._folder.glob(".*.tmp"):
             leftover.unlink(missing_ok=True)
-        path = self._path(generation)
+        path = change_file(self._folder, generation)
         write_atomic(path, bytes(content))
-        for older in _files(self._folder)[:-1]:
+        for older in change_files(self._folder)[:-1]:
             older.unlink(missing_ok=True)
         fsync_path(self._folder)
-        self._generation, self._checksum, self._offset = generation, checksum, len(content)
-        self._held_bytes = len(content)
-        self._stamp = _stamp(path)
-
-    def _read_on(self, path: Path) -> list[Change] | None:
-        """Read from this reader's place; None if the file does not go on from there."""
-        content = _read_from(path, self._offset)
-        if content is None:
-            return None
-        is_start = self._offset == 0
-        changes: list[Change] = []
-        end = 0
-        for frame in frames(content):
-            if frame.previous != self._checksum:
-                break
-            self._take(frame.payload, changes, path)
-            self._checksum, end = frame.checksum, frame.end
-        self._offset += end
-        if end == len(content):
-            return changes
-        if not is_start and end == 0:
-            return None
-        # A file is never without its first frame, and whole frames never follow a torn one.
-        if end == 0 or holds_frame(content[end:]):
-            raise _damaged(path)
-        return changes
-
-    def _take(self, payload: bytes, changes: list[Change], path: Path) -> None:
-        try:
-            if self._checksum == FIRST:
-                self._sequence, self._held_bytes = decode_header(payload)
-                return
-            changes += (found := decode_changes(payload))
-        except (ValueError, KeyError, TypeError) as error:
-            raise _damaged(path) from error
-        self._sequence = max(self._sequence, *(each.sequence for each in found))
-
-    def _forget(self, generation: int = 0) -> None:
-        self._generation = generation
-        self._offset = 0
-        self._checksum = FIRST
-        self._sequence = 0
-        self._held_bytes = 0
-        self._stamp = None
+        size = len(content)
+        self._place = Place(generation, size, checksum, sequence, size, stamp_of(path))
 
     def _newest(self) -> Path | None:
-        found = _files(self._folder)
+        found = change_files(self._folder)
         return found[-1] if found else None
-
-    def _path(self, generation: int) -> Path:
-        return self._folder / f"{generation:08d}.log"
 
 
 def _contained(catalogue: Path) -> list[int]:
@@ -313,60 +254,6 @@ def _patient_lock(path: Path) -> Iterator[None]:
                     ) from None
                 time.sleep(_LOCK_TRIES_EVERY_S)
         yield
-
-
-def _read_from(path: Path, offset: int) -> bytes | None:
-    """Read the rest of a file; None if it ends before that."""
-    with path.open("rb") as file:
-        if file.seek(0, os.SEEK_END) < offset:
-            return None
-        file.seek(offset)
-        return file.read()
-
-
-def _write_at(path: Path, offset: int, content: bytes) -> None:
-    """Write and force to the disk; if that fails, take back what was written."""
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        try:
-            rest = memoryview(content)
-            while rest:
-                written = os.pwrite(descriptor, rest, offset + len(content) - len(rest))
-                rest = rest[written:]
-            os.fsync(descriptor)
-        except OSError:
-            os.ftruncate(descriptor, offset)
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _cut(path: Path, size: int) -> None:
-    os.truncate(path, size)
-    fsync_path(path)
-
-
-def _files(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.name[:8].isdecimal())
-    except FileNotFoundError:
-        return []
-
-
-def _generation(path: Path) -> int:
-    return int(path.name[:8])
-
-
-def _stamp(path: Path) -> _Stamp:
-    found = path.stat()
-    return _generation(path), found.st_size, found.st_mtime_ns
-
-
-def _damaged(path: Path) -> CorruptArtifact:
-    return CorruptArtifact(
-        f"{path.parent.parent.name}/{CHANGES}/{path.name} is damaged.",
-        "Restore it from a copy; or move it away, which gives up the changes in it.",
-    )
 
 
 def _not_stored(error: OSError) -> ChangesNotStored:

@@ -2,6 +2,7 @@
 
 - `indexes/<catalogue>/CURRENT`: the name of the version being served
 - `indexes/<catalogue>/JOURNAL.jsonl`: every switch, one JSON object a line
+- `indexes/<catalogue>/changes/`: what happened to its items since, see `change_log`
 - `indexes/<catalogue>/<version>/`: an immutable version
 """
 
@@ -20,6 +21,8 @@ MANIFEST = "manifest.json"
 VECTORS = "vectors.npy"
 INDEX = "index.faiss"
 ITEMS = "items"
+WITHHELD = "withheld.json"
+CHANGES = "changes"
 
 CATALOGUE_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 VERSION_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z-[0-9a-f]{4}$"

@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.api.app import create_app
-from service.index.change_log import CHANGES
+from service.index.layout import CHANGES
 from service.settings import Settings
 
 NEW = {"id": "new/one", "attributes": {"title": "sourdough rye bread", "price": 4, "tags": ["rye"]}}

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from service.errors import ChangesNotStored, CorruptArtifact
 from service.index import change_log
-from service.index.change_log import CHANGES, ChangeLog
+from service.index.change_log import ChangeLog
 from service.index.changes import Change, Delete, Embedding, Patch, Put, fold
+from service.index.layout import CHANGES
 from service.types import ItemId
 
 WriteVersion = Callable[..., str]

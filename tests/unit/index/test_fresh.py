@@ -21,11 +21,11 @@ from service.errors import (
     ItemNotFound,
     TooManyChanges,
 )
-from service.index.change_log import CHANGES
 from service.index.changes import Change, Delete, Embedding, Patch, Put
 from service.index.edits import edit_attributes, edit_items
 from service.index.exact_index import ExactIndex
 from service.index.fresh import FreshItems
+from service.index.layout import CHANGES
 from service.index.live import Live
 from service.index.shelf import Shelf
 from service.index.snapshot import Snapshot, open_snapshot

@@ -15,11 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from service.artifacts import write_atomic
 from service.catalogue.text import TextTemplate
 from service.index.availability import is_shown
-from service.index.change_log import CHANGES, ChangeLog
+from service.index.change_log import ChangeLog
 from service.index.changes import Delete, merge
 from service.index.edits import edit_attributes, edit_items
 from service.index.journal import Examined, append
-from service.index.layout import CURRENT
+from service.index.layout import CHANGES, CURRENT
 from service.index.live import Live
 from service.index.manifest import read_manifest
 from service.index.pending import pending_changes
