@@ -144,6 +144,14 @@ def _print_report(report: "BuildReport") -> None:
         f"  {report.items:,} items, {report.rejects:,} rows left out"
         + (f" (see {report.rejects_path})" if report.rejects_path else "")
     )
+    if report.withheld:
+        named = ", ".join(map(repr, report.withheld_first))
+        more = "…" if report.withheld > len(report.withheld_first) else ""
+        out.print(
+            f"  {report.withheld:,} items of the source left out, as they were deleted here: "
+            f"{named}{more}",
+            markup=False,
+        )
     made = report.embedded
     if made.distinct:
         repeated = report.items - made.distinct

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from service.errors import CorruptArtifact
 from service.index.graph_check import is_sound
+from service.index.lists_check import are_sound
 from service.index.manifest import Factory
 from service.types import Vectors
 
@@ -197,3 +198,5 @@ def _check_opened(index: faiss.Index, path: Path, factory: Factory, shape: tuple
         fits = (quantizer.ntotal, quantizer.d) == (index.nlist, index.d)
         if type(quantizer).__name__ not in ("IndexFlatIP", "IndexFlat") or not fits:
             raise CorruptArtifact(f"{path.name} holds lists that do not fit its vectors.")
+        if not are_sound(index):
+            raise CorruptArtifact(f"{path.name} holds lists that do not name every row once.")

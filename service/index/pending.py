@@ -10,14 +10,20 @@ from service.index.changes import Change, fold
 from service.index.layout import catalogue_folder, version_folder
 from service.index.manifest import read_manifest
 from service.index.publish import current_version
+from service.index.withheld import read_withheld
+from service.types import ItemId
 
 
 @dataclass(frozen=True, slots=True)
 class PendingChanges:
-    """Changes that the served version lacks; `through` is what a version with them contains."""
+    """Changes that the served version lacks; `through` is what a version with them contains.
+
+    `withheld` are items that it left out although their source held them: they were deleted here.
+    """
 
     changes: Sequence[Change]
     through: int
+    withheld: tuple[ItemId, ...] = ()
 
 
 def pending_changes(indexes: Path, catalogue: str) -> PendingChanges:
@@ -33,7 +39,10 @@ def pending_changes(indexes: Path, catalogue: str) -> PendingChanges:
     changes = log.read_new().changes
     try:
         version = current_version(indexes, catalogue)
-        base = read_manifest(version_folder(indexes, catalogue, version)).contained_changes
+        folder = version_folder(indexes, catalogue, version)
     except VersionNotFound:
-        base = 0
-    return PendingChanges(fold(changes, after=base), max(log.sequence, base))
+        return PendingChanges(fold(changes), log.sequence)
+    manifest = read_manifest(folder)
+    base = manifest.contained_changes
+    withheld = read_withheld(folder, manifest)
+    return PendingChanges(fold(changes, after=base), max(log.sequence, base), withheld)

@@ -128,8 +128,8 @@ def adopt_snapshot(
     Args:
         indexes: see `write_snapshot`, as for everything not named here.
         catalogue: which one.
-        parts: a folder on the same disk that holds `vectors.npy` and `items/`, and is the
-            caller's to remove.
+        parts: a folder on the same disk that holds `vectors.npy`, `items/` and, where there is
+            one, `withheld.json`; the caller's to remove.
         vectors: its vectors, checked by `refuse_useless`, mapped.
         built: the FAISS index over these vectors.
         provenance: for the manifest.
@@ -141,8 +141,9 @@ def adopt_snapshot(
     """
 
     def move_parts(folder: Path) -> None:
-        for name in (layout.VECTORS, layout.ITEMS):
-            (parts / name).rename(folder / name)
+        for name in (layout.VECTORS, layout.ITEMS, layout.WITHHELD):
+            if name != layout.WITHHELD or (parts / name).exists():
+                (parts / name).rename(folder / name)
 
     return _write_version(
         indexes, catalogue, move_parts, vectors, built, provenance, content_sha256, created_at

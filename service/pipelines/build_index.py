@@ -6,7 +6,7 @@ go through the store, and what stays in memory is some 100 bytes an item and the
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from service.index.snapshot import adopt_snapshot
 from service.index.tuning import BuiltIndex, Tuned, Wish, build_faiss, tune
 from service.index.vectors import release_pages
 from service.pipelines.build_report import (
+    WITHHELD_NAMED,
     BuildReport,
     Embedded,
     Progress,
@@ -31,7 +32,7 @@ from service.pipelines.build_report import (
 from service.pipelines.embed_items import BATCH_TEXTS, encode_all
 from service.pipelines.external_vectors import ExternalVectors
 from service.pipelines.version_parts import REJECTS, VectorOrigin, VersionParts
-from service.types import Vectors
+from service.types import ItemId, Vectors
 
 __all__ = ["REJECTS", "BuildReport", "Progress", "build", "encode_all"]
 
@@ -110,8 +111,8 @@ def build(
         tempfile.TemporaryDirectory(prefix=_WORK_PREFIX, dir=folder) as work,
     ):
         making = VersionParts(Path(work), folder, as_source(source), columns, model, stages)
-        tally, keys, changes = making.read(max_reject_share)
-        embedded, store_bytes = making.embed(tally, keys, batch_texts)
+        read = making.read(max_reject_share)
+        embedded, store_bytes = making.embed(read, batch_texts)
         vectors = making.open_vectors()
         with stages.stage("index", len(vectors)) as report_vectors:
 
@@ -134,13 +135,19 @@ def build(
                 parts=Path(work),
                 vectors=vectors,
                 built=built,
-                provenance=making.provenance(tally, seed, changes),
-                content_sha256=making.content_sha256(tally, seed, changes),
+                provenance=making.provenance(read, seed),
+                content_sha256=making.content_sha256(read, seed),
                 created_at=now,
             )
             report_items(len(vectors))
         report = _report(
-            read_manifest(folder / version), built, folder / REJECTS, stages, embedded, store_bytes
+            read_manifest(folder / version),
+            built,
+            folder / REJECTS,
+            stages,
+            embedded,
+            store_bytes,
+            read.withheld,
         )
         # While the lock is held: others sweep up unfinished reports.
         path = report.write(folder)
@@ -180,6 +187,7 @@ def _report(
     stages: Stages,
     embedded: Embedded,
     store_bytes: int,
+    withheld: Sequence[ItemId],
 ) -> BuildReport:
     return BuildReport(
         catalogue=manifest.catalogue,
@@ -191,6 +199,8 @@ def _report(
         items=manifest.items,
         rejects=manifest.rejects,
         rejects_path=rejects if manifest.rejects else None,
+        withheld=len(withheld),
+        withheld_first=tuple(withheld[:WITHHELD_NAMED]),
         embedded=embedded,
         dim=manifest.dim,
         factory=built.factory,

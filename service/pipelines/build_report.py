@@ -12,9 +12,13 @@ import orjson
 
 from service.artifacts import write_atomic
 from service.index.manifest import Factory
+from service.types import ItemId
 
 REPORTS = "reports"
 """One JSON file for each version that was built, in the folder of the catalogue."""
+
+WITHHELD_NAMED = 5
+"""Items that the source holds although they were deleted: so many are named."""
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Told the stage, what is done, and of how many if known."""
@@ -41,7 +45,11 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What a build did. `seconds` is by stage, `size_bytes` by file of the version."""
+    """What a build did. `seconds` is by stage, `size_bytes` by file of the version.
+
+    `withheld` counts items that were deleted here and that the source still holds;
+    `withheld_first` names some of them.
+    """
 
     catalogue: str
     version: str
@@ -52,6 +60,8 @@ class BuildReport:
     items: int
     rejects: int
     rejects_path: Path | None
+    withheld: int
+    withheld_first: tuple[ItemId, ...]
     embedded: Embedded
     dim: int
     factory: Factory

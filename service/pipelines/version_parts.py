@@ -2,6 +2,7 @@
 
 import hashlib
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -22,13 +23,14 @@ from service.index.snapshot import Provenance
 from service.index.vector_segment import KEY, Keys
 from service.index.vector_store import TextKeys, VectorStore
 from service.index.vectors import open_vectors, refuse_useless, release_pages
+from service.index.withheld import write_withheld
 from service.pipelines.build_report import Embedded, Stages
 from service.pipelines.carry_changes import CarriedChanges
 from service.pipelines.check_report import require_checked
 from service.pipelines.embed_items import embed_items
 from service.pipelines.external_vectors import ExternalVectors
 from service.pipelines.licence_policy import LicencePolicy, check_licence
-from service.types import Item, ModelCheck, ModelIdentity, Vectors
+from service.types import Item, ItemId, ModelCheck, ModelIdentity, Vectors
 
 REJECTS = "REJECTS.jsonl"
 """Rows the latest build left out, in the catalogue's folder; absent when there were none."""
@@ -72,6 +74,23 @@ class VectorOrigin:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ReadItems:
+    """What reading a catalogue gave, beside the table.
+
+    Attributes:
+        tally: of the source.
+        keys: of the texts.
+        changes: sequence of the last live change that is in the table.
+        withheld: items that the source holds and the table does not: they were deleted here.
+    """
+
+    tally: Tally
+    keys: Keys
+    changes: int
+    withheld: Sequence[ItemId]
+
+
 @dataclass(slots=True)
 class _Rows:
     """The items on their way into the table, and the keys of their texts."""
@@ -103,10 +122,10 @@ class VersionParts:
     model: VectorOrigin
     stages: Stages
 
-    def read(self, max_reject_share: float) -> tuple[Tally, Keys, int]:
-        """Write the table; returns the count, the keys of the texts, and the last live change."""
+    def read(self, max_reject_share: float) -> ReadItems:
+        """Write the table, and which items are withheld from it."""
         pending = pending_changes(self.catalogue.parent, self.catalogue.name)
-        changes = CarriedChanges(pending.changes, self.columns.text)
+        changes = CarriedChanges(pending.changes, self.columns.text, pending.withheld)
         (self.work / layout.ITEMS).mkdir()
         external = self.model.external
         with (
@@ -126,13 +145,14 @@ class VersionParts:
                 progress=report_rows,
             )
             changes.finish(lambda item: rows.take(item, -1))
-        return tally, rows.keys(), pending.through
+        write_withheld(self.work, changes.withheld)
+        return ReadItems(tally, rows.keys(), pending.through, changes.withheld)
 
-    def embed(self, tally: Tally, keys: Keys, batch_texts: int) -> tuple[Embedded, int]:
+    def embed(self, read: ReadItems, batch_texts: int) -> tuple[Embedded, int]:
         """Write the vectors; returns where they came from, and the size of the store."""
         path = self.work / layout.VECTORS
         if self.model.external is not None:
-            rows_read = tally.items + tally.rejects
+            rows_read = read.tally.items + read.tally.rejects
             return self.model.external.write(path, rows_read, self.stages), 0
         assert self.model.encoder is not None  # one of the two makes the vectors
         store = VectorStore.open(
@@ -140,7 +160,7 @@ class VersionParts:
         )
         embedded = embed_items(
             ItemTable.open(self.work / layout.ITEMS),
-            keys,
+            read.keys,
             self.model.encoder,
             store,
             path,
@@ -162,7 +182,7 @@ class VersionParts:
         release_pages(vectors)
         return vectors
 
-    def provenance(self, tally: Tally, seed: int, changes: int) -> Provenance:
+    def provenance(self, read: ReadItems, seed: int) -> Provenance:
         """Say where items and vectors come from."""
         tools = {"onnxruntime": installed_version("onnxruntime")}
         return Provenance(
@@ -172,16 +192,16 @@ class VersionParts:
             template_sha256=self.columns.text.sha256,
             # Only the name: where a file lay on the machine that built is nobody's business.
             source_name=self.source.name,
-            source_sha256=tally.source_sha256,
-            rejects=tally.rejects,
+            source_sha256=read.tally.source_sha256,
+            rejects=read.tally.rejects,
             seed=seed,
             tools={} if self.model.external else tools,
             model_lock=self.model.lock,
             model_check=self.model.check,
-            contained_changes=changes,
+            contained_changes=read.changes,
         )
 
-    def content_sha256(self, tally: Tally, seed: int, changes: int) -> str:
+    def content_sha256(self, read: ReadItems, seed: int) -> str:
         """Digest everything that decides what the version holds.
 
         Not the vectors themselves: a model rounds differently with every company in a batch, so
@@ -191,10 +211,11 @@ class VersionParts:
         parts = (
             self.model.identity.digest,
             self.columns.text.sha256,
-            tally.source_sha256,
+            read.tally.source_sha256,
             self.model.external.sha256 if self.model.external else "",
             f"{self.columns.id}\n{split}",
-            f"{tally.items} {self.model.dim} {seed} {changes}",
+            f"{read.tally.items} {self.model.dim} {seed} {read.changes}",
+            *read.withheld,
         )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

@@ -141,7 +141,10 @@ async def patch_item(item_id: str, request: Request, services: ServicesDep) -> R
 )
 @requires("write")
 async def delete_item(item_id: str, request: Request, services: ServicesDep) -> Response:
-    """Delete an item; one that is not there is a 404."""
+    """Delete an item; one that is not there is a 404.
+
+    Later builds leave it out too, until their source came without it once or it is put again.
+    """
     _check_writable(services)
     return await _commit([Delete(0, ItemId(item_id))], request, services)
 

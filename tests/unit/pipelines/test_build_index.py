@@ -8,11 +8,12 @@ import numpy as np
 import orjson
 import pytest
 
-from service.artifacts import sha256_bytes, sha256_file
+from service.artifacts import sha256_bytes, sha256_file, write_atomic
 from service.catalogue.column_map import ColumnMap
 from service.catalogue.sources import Source, local_source
 from service.catalogue.text import TextTemplate
 from service.errors import (
+    CorruptArtifact,
     EncodingFailed,
     IndexFailure,
     InvalidCatalogue,
@@ -22,8 +23,8 @@ from service.errors import (
     VersionNotFound,
 )
 from service.index.change_log import ChangeLog
-from service.index.changes import Delete, Embedding, Patch, Put
-from service.index.layout import building
+from service.index.changes import Change, Delete, Embedding, Patch, Put
+from service.index.layout import CURRENT, WITHHELD, building
 from service.index.publish import current_version, publish, versions
 from service.index.snapshot import Snapshot, open_snapshot
 from service.pipelines.build_index import BuildReport, build
@@ -139,6 +140,19 @@ class Workplace:
             stand_in=True,
             batch_texts=batch_texts,
         )
+
+    def build_and_publish(self, source: Path) -> BuildReport:
+        """Build, and move the pointer as a publication does; its gates are tested elsewhere."""
+        report = self.build(source)
+        pointer = self.folder / "indexes" / "films" / CURRENT
+        write_atomic(pointer, report.version.encode() + b"\n")
+        return report
+
+    def change(self, change: Change) -> None:
+        """Store a live change."""
+        log = ChangeLog(self.folder / "indexes" / "films")
+        with log.writing():
+            log.append([change])
 
     def open(self, version: str) -> Snapshot:
         return open_snapshot(self.folder / "indexes" / "films" / version)
@@ -399,6 +413,55 @@ def test_live_changes_go_into_the_next_version(workplace: Workplace, films: Path
     assert snapshot.table.text(59) == "Film new. war"
     assert snapshot.table.attributes(3)["year"] == 1900
     assert snapshot.manifest.contained_changes == 1
+
+
+def test_a_deleted_item_stays_out_until_the_source_has_dropped_it_once(
+    workplace: Workplace, films: Path
+) -> None:
+    everything = films.read_text()
+    without = "".join(line for line in everything.splitlines(True) if '"id":5,' not in line)
+    workplace.build_and_publish(films)
+    workplace.change(Delete(0, ItemId("5")))
+    for _ in range(3):
+        report = workplace.build_and_publish(films)
+        assert (report.items, report.withheld, report.withheld_first) == (59, 1, ("5",))
+        assert workplace.open(report.version).table.row("5") is None
+    films.write_text(without)
+    assert workplace.build_and_publish(films).withheld == 0
+    films.write_text(everything)
+    report = workplace.build_and_publish(films)
+    assert (report.items, report.withheld) == (60, 0)
+
+
+def test_a_deleted_item_that_is_put_again_is_withheld_no_more(
+    workplace: Workplace, films: Path
+) -> None:
+    workplace.build_and_publish(films)
+    workplace.change(Delete(0, ItemId("5")))
+    assert workplace.build_and_publish(films).withheld == 1
+    nothing = np.zeros(32, np.float32)
+    again: Attributes = {"title": "Film 5 again", "genres": ["war"]}
+    workplace.change(Put(0, ItemId("5"), again, Embedding("Film 5 again. war", nothing, "m", "t")))
+    report = workplace.build_and_publish(films)
+    table = workplace.open(report.version).table
+    assert (report.items, report.withheld) == (60, 0)
+    # After all others, as it is while only the log has it.
+    assert (table.row("5"), table.text(59)) == (59, "Film 5 again. war")
+    report = workplace.build_and_publish(films)
+    assert (report.items, report.withheld) == (60, 0)
+    assert workplace.open(report.version).table.text(5) == "Film 5. crime, drama"
+
+
+def test_withheld_items_that_were_tampered_with_fail_the_next_build(
+    workplace: Workplace, films: Path
+) -> None:
+    workplace.build_and_publish(films)
+    workplace.change(Delete(0, ItemId("5")))
+    version = workplace.build_and_publish(films).version
+    path = workplace.folder / "indexes" / "films" / version / WITHHELD
+    path.write_bytes(path.read_bytes().replace(b"5", b"6"))
+    with pytest.raises(CorruptArtifact, match=r"withheld\.json is not the file that was built"):
+        workplace.build(films)
 
 
 def test_several_files_are_one_catalogue(workplace: Workplace, films: Path) -> None:

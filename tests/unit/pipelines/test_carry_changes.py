@@ -55,3 +55,22 @@ def test_streamed_changes_give_what_merge_gives(changes: list[Change], count: in
         carried.apply(item, taken.append)
     carried.finish(taken.append)
     assert taken == merge(items, folded, make)
+
+
+@settings(deadline=None)
+@given(_CHANGES, st.integers(0, 6), st.sets(_IDS))
+def test_what_was_withheld_before_counts_as_deleted_before_all_changes(
+    changes: list[Change], count: int, withheld: set[ItemId]
+) -> None:
+    items = [make(ItemId(name), {"title": "old"}) for name in "abcdef"[:count]]
+    deleted = [Delete(0, item_id) for item_id in sorted(withheld)]
+    # A service refuses to patch what is not there.
+    changes = [each for each in changes if not isinstance(each, Patch) or each.id not in withheld]
+    history = [numbered(each, place) for place, each in enumerate([*deleted, *changes], start=1)]
+    carried = CarriedChanges(fold(history, after=len(deleted)), TEMPLATE, sorted(withheld))
+    taken: list[Item] = []
+    for item in items:
+        carried.apply(item, taken.append)
+    carried.finish(taken.append)
+    assert taken == merge(items, fold(history), make)
+    assert set(carried.withheld) == {item.id for item in items} - {item.id for item in taken}
