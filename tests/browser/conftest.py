@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from service.access.key_file import KeyFile
+from service.access.keys import new_key
 from service.api.app import create_app
 from service.index.publish import publish
 from service.pipelines.build_index import build
@@ -29,7 +32,9 @@ CHROMIUM_FLAGS = [
 ]
 # Still, so that a click need not wait for a card to land.
 DESKTOP = {"viewport": {"width": 1280, "height": 860}, "reduced_motion": "reduce"}
+NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 EVERY_NTH_PIN = 4
+EDITIONS = [1, 2, 3, "open"]
 # Last in the file, so first on the page.
 HOSTILE_PIN = {
     "id": "pin-<b>&'\"/hostile",
@@ -84,20 +89,22 @@ def hostile_pin() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def few_pins(tmp_path_factory: pytest.TempPathFactory, pins_path: Path) -> Path:
-    """A quarter of the sample pins and one that tries to be markup."""
+    """A quarter of the sample pins and one that tries to be markup, with every kind of value."""
     lines = pins_path.read_text(encoding="utf-8").splitlines()[::EVERY_NTH_PIN]
+    pins = [
+        {**json.loads(line), "handmade": place % 3 == 0, "edition": EDITIONS[place % 4]}
+        for place, line in enumerate(lines)
+    ]
     path = tmp_path_factory.mktemp("catalogue") / "pins.jsonl"
-    path.write_text("\n".join([*lines, json.dumps(HOSTILE_PIN)]) + "\n", encoding="utf-8")
+    every = [json.dumps(pin, ensure_ascii=False) for pin in [*pins, HOSTILE_PIN]]
+    path.write_text("\n".join(every) + "\n", encoding="utf-8")
     return path
 
 
 @pytest.fixture(scope="session")
-def explorer_url(
-    tmp_path_factory: pytest.TempPathFactory, few_pins: Path, toy_models: Path
-) -> Iterator[str]:
-    """The address of a running service."""
+def few_indexes(tmp_path_factory: pytest.TempPathFactory, few_pins: Path, toy_models: Path) -> Path:
+    """An index of them."""
     indexes = tmp_path_factory.mktemp("indexes")
-    now = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
     version = build(
         few_pins,
         SAMPLE_COLUMNS,
@@ -105,10 +112,36 @@ def explorer_url(
         models=toy_models,
         indexes=indexes,
         model_id="toy",
-        now=now,
+        now=NOW,
     ).version
-    publish(indexes, "pins", version, now=now)
-    app = create_app(Settings(models_dir=toy_models, indexes_dir=indexes))
+    publish(indexes, "pins", version, now=NOW)
+    return indexes
+
+
+@pytest.fixture(scope="session")
+def explorer_url(few_indexes: Path, toy_models: Path) -> Iterator[str]:
+    """The address of a running service."""
+    with served(Settings(models_dir=toy_models, indexes_dir=few_indexes)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def locked(
+    few_indexes: Path, toy_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str]]:
+    """The address of a service that asks for keys, and a key that may read."""
+    path = tmp_path_factory.mktemp("keys") / "keys.json"
+    file = KeyFile.new()
+    made, secret = new_key("visitor", "read", None, pepper=file.pepper, now=NOW)
+    file.with_key(made).write(path)
+    settings = Settings(models_dir=toy_models, indexes_dir=few_indexes, keys_file=path)
+    with served(settings) as url:
+        yield url, secret
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    app = create_app(settings)
     config = uvicorn.Config(
         app, host="127.0.0.1", port=0, log_level="warning", loop="asyncio", ws="none"
     )
@@ -142,9 +175,9 @@ def visit_as(browser: Browser, explorer_url: str) -> Iterator[Callable[..., Visi
     """Open a context with these options; afterwards it must have had nothing to complain about."""
     visits: list[Visit] = []
 
-    def start(**options: Any) -> Visit:
+    def start(origin: str = explorer_url, **options: Any) -> Visit:
         context = browser.new_context(**{**DESKTOP, **options})
-        visit = Visit(context.new_page(), explorer_url)
+        visit = Visit(context.new_page(), origin)
         _listen(visit)
         visits.append(visit)
         return visit

@@ -1,4 +1,6 @@
-// What the page asks the service: two calls, and the words for when they fail.
+// What the page asks the service, with the visitor's key where it wants one, and how it fails.
+
+const KEY = "magpie.key";
 
 export class Problem extends Error {
   /** A failure worth showing: the service's own problem details, or that it was not reached. */
@@ -8,10 +10,21 @@ export class Problem extends Error {
   }
 }
 
-async function call(path, options) {
+/** The key that this tab sends along, null where there is none. */
+export const heldKey = () => sessionStorage.getItem(KEY);
+
+/** Send this key along from now on, until the tab is closed; null forgets it. */
+export function holdKey(key) {
+  if (key) sessionStorage.setItem(KEY, key);
+  else sessionStorage.removeItem(KEY);
+}
+
+async function call(path, { headers = {}, ...options } = {}) {
+  const key = heldKey();
+  const sent = key ? { ...headers, authorization: `Bearer ${key}` } : headers;
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, { ...options, headers: sent });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem({
@@ -23,24 +36,25 @@ async function call(path, options) {
   if (!response.ok || body === null) {
     throw new Problem({ title: "The service could not answer", status: response.status, ...body });
   }
-  return { body, timing: readTiming(response.headers.get("server-timing")) };
+  return { ...body, timing: readTiming(response.headers.get("server-timing")) };
 }
 
 /** The served index, model and attributes. */
-export async function info() {
-  return (await call("info")).body;
-}
+export const info = () => call("info");
 
-/** Ranked items with `timing`; an aborted call rejects with AbortError. */
-export async function recommend(query, signal) {
-  const { body, timing } = await call("recommend", {
+const post = (path) => (query, signal) =>
+  call(path, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(query),
     signal,
   });
-  return { ...body, timing };
-}
+
+/** Ranked items with `timing`; an aborted call rejects with AbortError. */
+export const recommend = post("recommend");
+
+/** The items of a given list, in its order where nothing is liked; the unknown are `missing`. */
+export const rank = post("rank");
 
 /** "total;dur=1.92, cache;desc=miss" → {stages: [["total", 1.92]], cache: "miss"}. */
 export function readTiming(header) {

@@ -91,7 +91,7 @@ export function card(item, { filterKey, board, onLess, keep }) {
       }, icon("less")),
       collectButton(item, board, "sign"),
     ),
-    element("div", { class: "reason" }),
+    element("details", { class: "reason", hidden: true }),
   );
   made.dataset.id = item.id;
   return paint(made, style.theme, style);
@@ -113,40 +113,6 @@ export function collectButton(item, board, className) {
   button.addEventListener("board", update);
   update();
   return button;
-}
-
-/** Write why the card is here: seeds, their shares, and what is in common. */
-export function explain(made, { seeds, common }, hueOf) {
-  const reason = made.querySelector(".reason");
-  const named = seeds.filter(({ id, title }) => id !== null || title);
-  const onlyText = named.length === 1 && named[0].id === null;
-  if (named.length === 0 || onlyText) {
-    reason.replaceChildren();
-    return;
-  }
-  const several = named.length > 1;
-  const coloured = (part, id) => {
-    if (id === null) part.classList.add("of-words");
-    else part.style.setProperty("--h", String(hueOf(id)));
-    return part;
-  };
-  const segments = named.map(({ id, share }) => {
-    const part = coloured(element("span"), id);
-    part.style.flexGrow = String(share);
-    return part;
-  });
-  const bar = element("div", { class: "shares", "aria-hidden": "true" }, segments);
-  const list = named.map(({ id, title, share }) =>
-    coloured(element("li", {},
-      words(id === null ? "q" : "em", "seed", title),
-      several && element("span", { class: "percent" }, ` ${Math.round(share * 100)} %`),
-    ), id));
-  reason.classList.toggle("several", several);
-  reason.replaceChildren(
-    ...(several ? [bar] : []),
-    element("div", { class: "because" }, "because of ", element("ul", {}, list)),
-    ...(common ? [words("p", "common", common)] : []),
-  );
 }
 
 function factText(key, value) {

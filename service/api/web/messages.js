@@ -1,6 +1,6 @@
 // What stands above pins or in their place: turned away, nothing found, something went wrong.
 
-import { Problem } from "./api.js";
+import { heldKey, holdKey, Problem } from "./api.js";
 import { humanise, markLanguage } from "./catalogue.js";
 import { element, icon } from "./dom.js";
 import { format } from "./route.js";
@@ -11,7 +11,7 @@ export function nothingHere(view) {
   const where = view.category
     ? `No pin in ${humanise(view.category)} fits.`
     : "The index has nothing to show for this.";
-  const everywhere = format({ ...view, category: null, less: [] });
+  const everywhere = format({ ...view, category: null, less: [], filters: {} });
   return [
     element("h2", {}, "Nothing here"),
     element("p", {}, where),
@@ -31,6 +31,25 @@ export function failure(error, retry) {
     element("p", {}, problem.detail ?? ""),
     element("p", { class: "trace" }, trace.join(" · ")),
     element("p", {}, element("button", again, "Try again")),
+  ];
+}
+
+/** The children of the message that the service wants a key, with a form for it. */
+export function keyWanted(enter) {
+  const input = element("input", {
+    type: "password", id: "key", class: "field", required: true, maxlength: 128,
+    autocomplete: "off", spellcheck: "false", "aria-label": "API key", placeholder: "mgp_…",
+  });
+  const onsubmit = (event) => {
+    event.preventDefault();
+    holdKey(input.value.trim());
+    enter();
+  };
+  return [
+    element("h1", {}, heldKey() ? "This key is not valid" : "This service asks for a key"),
+    element("p", {}, "A key of scope read is enough. It is kept until this tab is closed."),
+    element("form", { class: "key-form", onsubmit },
+      input, element("button", { class: "button" }, "Enter")),
   ];
 }
 

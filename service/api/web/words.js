@@ -39,19 +39,50 @@ export function headingOf(view, info, answer) {
 
 const DEGRADED = {
   no_known_seed: "None of the chosen pins is in this index, so these are simply the latest.",
+  fewer_than_k: "This is all that fits.",
+  too_few_promoted: "There was too little to promote; other pins took those places.",
 };
 
-/** Sentences on what an answer lacks, less what the list, its heading or its absence says. */
-export function notesOf(view, answer) {
-  if (!answer) return [];
+/** Sentences on what a list lacks, less what its heading or its absence says. */
+export function notesOf(view, pages) {
+  if (!pages?.first) return [];
+  const { first, last, items } = pages;
   const isSaid = (code) =>
-    code === "fewer_than_k" || code === "filter_matches_nothing" ||
+    code === "filter_matches_nothing" || (code === "fewer_than_k" && items.length === 0) ||
     (code === "no_known_seed" && view.view === "pin");
-  const notes = answer.degraded.filter((code) => !isSaid(code)).map(degradedNote);
-  const missing = answer.missing.join(", ");
+  const codes = new Set([...first.degraded, ...last.degraded]);
+  const notes = [...codes].filter((code) => !isSaid(code)).map(degradedNote);
+  const missing = first.missing.join(", ");
   if (missing) notes.push(`Not in this index, skipped: ${missing}.`);
+  if (pages.isRenewed) notes.push("The index has changed meanwhile, so the list began again.");
   return notes;
 }
+
+const LEFT_OUT = {
+  filter: "left out by the filter",
+  min_score: "too far away",
+  limit_per: "over a limit",
+  near_duplicate: "nearly the same as another",
+  unscored: "without a usable vector",
+};
+
+/** How the list came to its length, such as "40 pins, 651 left out by the filter". */
+export function countsOf(pages) {
+  if (!pages?.first || pages.items.length === 0) return "";
+  const number = (count) => count.toLocaleString("en");
+  const filled = pages.first.counts.back_filled ? ", all of them filled in from the latest" : "";
+  const shown = pages.items.length;
+  const out = Object.entries(LEFT_OUT)
+    .map(([name, words]) => [leftOut(name, pages), words])
+    .filter(([count]) => count > 0)
+    .map(([count, words]) => `, ${number(count)} ${words}`);
+  const isAll = pages.isOpen ? "so far" : "in all";
+  return `${number(shown)} ${shown === 1 ? "pin" : "pins"} ${isAll}${filled}${out.join("")}`;
+}
+
+// The filter leaves the same out of every page, all else is counted page by page.
+const leftOut = (name, { first, last }) =>
+  (name === "filter" ? first : last).counts.filtered_out[name];
 
 function degradedNote(code) {
   if (DEGRADED[code]) return DEGRADED[code];
@@ -62,6 +93,8 @@ function degradedNote(code) {
 
 const PROBLEMS = {
   overloaded: "Very busy just now",
+  rate_exceeded: "Your key has asked as much as it may",
+  scope_missing: "You may not read here",
   invalid_filter: "This filter does not fit the catalogue",
   invalid_request: "The service does not accept this",
 };
