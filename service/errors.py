@@ -87,9 +87,19 @@ class TextSearchUnavailable(InvalidInput):
 
 
 class InvalidFilter(InvalidInput):
-    """A filter on an unknown key, or a range on a key that holds no numbers."""
+    """A filter on an unknown key, or a range on a key that holds no numbers.
+
+    `given` is the unknown key: whoever catches this may see it, an answer never repeats it.
+    """
 
     code = "invalid_filter"
+
+    def __init__(self, message: str, hint: str = "", given: str = "") -> None:
+        super().__init__(message, hint)
+        self.given = given
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.given} {self.hint}" if self.given else super().__str__()
 
 
 class InvalidItem(InvalidInput):

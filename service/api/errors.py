@@ -20,7 +20,6 @@ from service.errors import (
     ChangesNotStored,
     CursorExpired,
     DeadlineExceeded,
-    InvalidCursor,
     InvalidInput,
     InvalidItem,
     ItemNotFound,
@@ -44,7 +43,6 @@ _Said: TypeAlias = tuple[HTTPStatus, str, str, list[dict[str, str]]]
 
 # First match wins, so subclasses stand before their base.
 _STATUS: tuple[tuple[type[MagpieError], HTTPStatus], ...] = (
-    (InvalidCursor, HTTPStatus.BAD_REQUEST),
     (CursorExpired, HTTPStatus.GONE),
     (InvalidInput, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ItemNotFound, HTTPStatus.NOT_FOUND),
@@ -96,8 +94,11 @@ def problem(
 
 def raw_problem(status: HTTPStatus, code: str, detail: str) -> bytes:
     """Render a problem as a whole HTTP/1.1 answer, where no application can do it any more."""
-    answer = problem(status, code, detail, secrets.token_hex(8))
+    request_id = secrets.token_hex(8)
+    answer = problem(status, code, detail, request_id)
     answer.headers["connection"] = "close"
+    answer.headers["x-request-id"] = request_id
+    answer.headers["x-content-type-options"] = "nosniff"
     head = b"".join(b"%s: %s\r\n" % pair for pair in answer.raw_headers)
     line = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii")
     return line + head + b"\r\n" + bytes(answer.body)
@@ -199,7 +200,8 @@ def _said(error: MagpieError) -> _Said | None:
         if isinstance(error, kind):
             flaws = error.flaws if isinstance(error, InvalidItem) else ()
             errors = [{"where": where, "what": what} for where, what in flaws]
-            return status, error.code, str(error), errors
+            # Without what the caller gave, which some errors keep beside it.
+            return status, error.code, f"{error.message} {error.hint}".strip(), errors
     return None
 
 

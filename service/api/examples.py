@@ -73,6 +73,11 @@ def _problem(description: str) -> dict[str, object]:
 
 NOT_READY = _declared("Not yet, or no more: `not_ready`; the detail says why.")
 
+PROTOCOL_PROBLEMS: dict[int, dict[str, object]] = {
+    408: _problem("The request did not arrive in time: `request_too_slow`."),
+    431: _problem("Address and headers are too long together: `headers_too_large`."),
+}
+
 ACCESS_PROBLEMS: dict[int, dict[str, object]] = {
     401: _problem("No valid API key: `key_required`."),
     403: _problem("The API key does not reach this far: `scope_missing`."),
@@ -96,11 +101,12 @@ PROBLEMS: dict[int, dict[str, object]] = {
 }
 
 PAGE_PROBLEMS: dict[int, dict[str, object]] = {
-    400: _declared(
-        "Not JSON, something said twice, a bad `Request-Timeout-Ms`, or a cursor that is not of "
-        "this request: `invalid_json`, `duplicate_key`, `invalid_timeout`, `invalid_cursor`."
-    ),
     410: _declared("The cursor's index version is no longer served: `cursor_expired`."),
+    422: _declared(
+        "Wrong form, a filter or cap that does not fit, or a cursor that is not of this request: "
+        "`invalid_request`, `invalid_filter`, `invalid_query`, `text_search_unavailable`, "
+        "`invalid_cursor`."
+    ),
 }
 
 WRITE_PROBLEMS: dict[int, dict[str, object]] = {

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from service.api.wire import KeyText, ScalarIn, Wire
+from service.api.wire import KeyText, ScalarIn, Wire, at_least_one, exactly_one
 from service.types import Condition, Filter, Match, Range, Scalar
 
 _CONDITIONS_MAX = 100
@@ -12,6 +12,8 @@ _CONDITIONS_MAX = 100
 
 class MatchIn(Wire):
     """Equal to one value, or to any of several."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one("value", "any"))
 
     value: ScalarIn | None = None
     any: list[ScalarIn] | None = Field(None, min_length=1, max_length=1000)
@@ -25,6 +27,8 @@ class MatchIn(Wire):
 
 class RangeIn(Wire):
     """Inside every bound that is given."""
+
+    model_config = ConfigDict(json_schema_extra=at_least_one("gt", "gte", "lt", "lte"))
 
     gt: float | None = None
     gte: float | None = None
@@ -40,6 +44,8 @@ class RangeIn(Wire):
 
 class ConditionIn(Wire):
     """A test of one attribute."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one("match", "range"))
 
     key: KeyText
     match: MatchIn | None = None

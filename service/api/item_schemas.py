@@ -14,7 +14,11 @@ AttributeName = Annotated[
 ]
 _AttributeScalar = str | bool | int | float
 AttributeIn = _AttributeScalar | list[_AttributeScalar] | None
-_AttributesIn = Annotated[dict[AttributeName, AttributeIn], Field(max_length=_ATTRIBUTES_MAX)]
+# What pydantic leaves out: that no other names are allowed than those of the pattern.
+_AttributesIn = Annotated[
+    dict[AttributeName, AttributeIn],
+    Field(max_length=_ATTRIBUTES_MAX, json_schema_extra={"additionalProperties": False}),
+]
 
 
 class ItemIn(Wire):

@@ -1,12 +1,13 @@
 """The OpenAPI document, with the request body that the fast path reads by itself."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service.api.answer_schemas import Problem
-from service.api.examples import ACCESS_PROBLEMS
+from service.api.examples import ACCESS_PROBLEMS, PROTOCOL_PROBLEMS
 from service.api.guarded_route import GuardedRoute, guarded
 from service.api.item_schemas import PatchItemRequest, PutItemsRequest
 from service.api.schemas import BatchRequest, RankRequest, RecommendRequest
@@ -40,6 +41,9 @@ def document(app: FastAPI) -> dict[str, Any]:
         # With the empty one a caller may come without a key.
         ways: list[dict[str, list[str]]] = [{name: []} for name in _KEYS]
         ways += [] if app.state.guard.exposed == "keys" else [{}]
+        for operations in made["paths"].values():
+            for operation in operations.values():
+                _declare(operation, PROTOCOL_PROBLEMS)
         for route in guarded(app.routes):
             if route.include_in_schema and route.needed is not None:
                 _declare_access(route, made["paths"][route.path_format], ways)
@@ -57,5 +61,9 @@ def _declare_access(
         operation["description"] = (
             operation.get("description", "") + f" Needs scope `{route.needed}`."
         ).strip()
-        for status, described in ACCESS_PROBLEMS.items():
-            operation["responses"].setdefault(str(status), described)
+        _declare(operation, ACCESS_PROBLEMS)
+
+
+def _declare(operation: dict[str, Any], problems: Mapping[int, dict[str, object]]) -> None:
+    for status, described in problems.items():
+        operation["responses"].setdefault(str(status), described)

@@ -2,11 +2,18 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import to_json
 
 from service.api.filter_schemas import FilterIn
-from service.api.wire import CursorText, IdText, KeyText, SearchText, Wire
+from service.api.wire import WHOLE, CursorText, IdText, KeyText, SearchText, Wire
 from service.types import Boost, Cap, ItemId, Promotion, Query, Seed, Strategy
 
 K_MAX = 500
@@ -17,7 +24,7 @@ _EXCLUDE_MAX = 10_000
 _CAPS_MAX = 8
 _BOOSTS_MAX = 16
 
-_K = Annotated[int, Field(ge=1, le=K_MAX)]
+_K = Annotated[int, Field(ge=1, le=K_MAX), WHOLE]
 
 
 class SeedIn(Wire):
@@ -31,11 +38,19 @@ class CapIn(Wire):
     """At most `max` items of a list, over all its pages, share a value of an attribute."""
 
     key: KeyText
-    max: int = Field(ge=1, le=K_MAX)
+    max: _K
+
+
+_SOME_CONDITION: dict[str, JsonValue] = {
+    "anyOf": [
+        {"required": [part], "properties": {part: {"minItems": 1}}}
+        for part in ("must", "should", "must_not")
+    ]
+}
 
 
 class _Selecting(Wire):
-    filter: FilterIn
+    filter: FilterIn = Field(json_schema_extra=_SOME_CONDITION)
 
     @model_validator(mode="after")
     def _selects(self) -> Self:
@@ -175,7 +190,7 @@ class RankRequest(_Wish):
     )
 
     ids: list[IdText] = Field(min_length=1, max_length=RANK_MAX)
-    k: Annotated[int, Field(ge=1, le=RANK_MAX)] | None = Field(
+    k: Annotated[int, Field(ge=1, le=RANK_MAX), WHOLE] | None = Field(
         None, description="How many of the best; all of them when absent."
     )
 

@@ -58,7 +58,8 @@ def _meeting(condition: Condition, columns: Mapping[str, Column]) -> Mask:
 def _column(key: str, columns: Mapping[str, Column]) -> Column:
     column = columns.get(key)
     if column is None:
-        raise InvalidFilter(f"There is no attribute {cut(key)} to filter by.", _known_keys(columns))
+        hint = _known_keys(columns)
+        raise InvalidFilter("There is no such attribute to filter by.", hint, given=cut(key))
     if column.kind == "text":
         raise InvalidFilter(
             f"The values of {cut(key)} are too long to filter by.", _known_keys(columns)

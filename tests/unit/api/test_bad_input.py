@@ -184,3 +184,10 @@ def test_no_json_whatever_makes_the_service_fail(client: TestClient, request: ob
     response = client.post("/recommend", content=body, headers=JSON)
     assert response.status_code in {200, 400, 422}
     assert response.json()["request_id"]
+
+
+def test_a_whole_number_may_be_written_with_a_fraction_of_nothing(client: TestClient) -> None:
+    # To JSON, and to its schema language, 3.0 is the same number as 3.
+    body = b'{"like": ["pin-1"], "k": 3.0, "limit_per": [{"key": "board", "max": 2.0}]}'
+    answer = client.post("/recommend", content=body, headers=JSON)
+    assert (answer.status_code, len(answer.json()["items"])) == (200, 3)
