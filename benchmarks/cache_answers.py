@@ -13,10 +13,11 @@ from redis.asyncio import Redis
 
 from benchmarks import http_catalogue as catalogue
 from benchmarks.http_cases import K, search_texts
-from service.api.answer import Question, answer
+from service.api.answer import answer
 from service.api.app import create_app
 from service.api.caller import Caller
 from service.api.lifespan import Services
+from service.api.question import Question
 from service.cache.local import ENTRY_OVERHEAD_BYTES, LocalCache
 from service.settings import Settings
 from service.types import Filter, ItemId, Match, Query, Seed

@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
-import orjson
 
 from service.api.caller import Caller
 from service.api.lifespan import Services
+from service.api.question import Question, Task, answer_key, read_question
 from service.api.render import compose, render
 from service.cache.keys import cache_key
 from service.cache.tiers import Made
@@ -19,14 +19,6 @@ from service.index.live import Serving
 from service.index.shelf import Shelf
 from service.recommend.engine import recommend_all
 from service.types import Query, Recommendations, Vector
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A validated query, and where its list goes on, if it does."""
-
-    query: Query
-    cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +37,6 @@ class Answer:
         """The Server-Timing header: total first, then the stages."""
         stages = [f"{name};dur={spent:.3f}" for name, spent in self.timings_ms.items()]
         return ", ".join([*stages, f'cache;desc="{self.cache}"'])
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """A question, read against the version that answers it."""
-
-    query: Query
-    canonical: bytes
-    """The query as it was sent, without what earlier pages showed."""
 
 
 async def answer(
@@ -87,8 +70,8 @@ async def answer(
     is_ours = serving is not None
     serving = serving or services.live.current
     timings: dict[str, float] = {}
-    task = _read(question, services, serving.shelf)
-    key = _answer_key(task, question.cursor, serving)
+    task = read_question(question, services.cursors, serving.shelf)
+    key = answer_key(task, question.cursor, serving.shelf)
     if key in held:
         return Answer(None, "client", key, {"total": (time.perf_counter() - started) * 1e3})
 
@@ -113,18 +96,8 @@ async def answer(
     return Answer(body, cached.tier, key, {"total": total_ms, **timings})
 
 
-def _answer_key(task: _Task, cursor: str | None, serving: Serving) -> bytes:
-    """Name the answer to a question: equal names, equal answers.
-
-    The revision moves with every change and every expiry of an item, so what is gone is in no
-    cached answer. The revision of a user's history will stand beside it.
-    """
-    version, revision = serving.snapshot.name, serving.shelf.revision
-    return cache_key(b"answer", version, revision, task.canonical, cursor or "")
-
-
 async def _make(
-    task: _Task,
+    task: Task,
     serving: Serving,
     services: Services,
     caller: Caller,
@@ -176,11 +149,11 @@ async def answer_together(
     serving = services.live.current
     timings: dict[str, float] = {}
     answers: list[bytes | MagpieError] = []
-    tasks: dict[int, _Task] = {}
+    tasks: dict[int, Task] = {}
     for place, question in enumerate(questions):
         answers.append(b"")
         try:
-            tasks[place] = _read(question, services, serving.shelf)
+            tasks[place] = read_question(question, services.cursors, serving.shelf)
         except MagpieError as error:
             answers[place] = error
     async with caller:
@@ -192,16 +165,8 @@ async def answer_together(
     return answers, {"total": (time.perf_counter() - started) * 1e3, **timings}
 
 
-def _read(question: Question, services: Services, shelf: Shelf) -> _Task:
-    query, canonical = question.query, orjson.dumps(question.query)
-    if question.cursor is not None:
-        shown = services.cursors.read(question.cursor, canonical, shelf)
-        query = replace(query, shown=shown)
-    return _Task(query, canonical)
-
-
 async def _make_all(
-    tasks: Sequence[_Task],
+    tasks: Sequence[Task],
     serving: Serving,
     services: Services,
     caller: Caller,
@@ -229,7 +194,7 @@ async def _make_all(
     return answers
 
 
-def _rendered(task: _Task, found: Recommendations, services: Services, shelf: Shelf) -> bytes:
+def _rendered(task: Task, found: Recommendations, services: Services, shelf: Shelf) -> bytes:
     cursor = None
     query = task.query
     # A list that is shorter than asked is at its end.
@@ -240,7 +205,7 @@ def _rendered(task: _Task, found: Recommendations, services: Services, shelf: Sh
 
 
 async def _text_vectors(
-    tasks: Sequence[_Task],
+    tasks: Sequence[Task],
     serving: Serving,
     services: Services,
     caller: Caller,
@@ -284,7 +249,7 @@ async def _text_vector(text: str, serving: Serving, services: Services, caller: 
 
 
 async def _recommend(
-    ready: Sequence[tuple[_Task, Vector | None]],
+    ready: Sequence[tuple[Task, Vector | None]],
     serving: Serving,
     services: Services,
     caller: Caller,

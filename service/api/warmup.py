@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterable
 from itertools import islice
 
-from service.api.answer import Question, answer
+from service.api.answer import answer
 from service.api.caller import Caller
 from service.api.lifespan import Services
+from service.api.question import Question
 from service.errors import MagpieError
 from service.index.live import Serving
 from service.index.shelf import Shelf

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.answer import Question, answer, answer_together
+from service.api.answer import answer, answer_together
 from service.api.answer_schemas import BatchAnswer, RecommendAnswer
 from service.api.caller import TIMEOUT_PARAMETER, Caller
 from service.api.dependencies import ServicesDep, read_json_body
@@ -18,6 +18,7 @@ from service.api.guarded_route import GuardedRoute, requires
 from service.api.http_cache import cache_control, etag_of, held_keys
 from service.api.lifespan import Services
 from service.api.parameters import SearchParameters, SimilarParameters, read_parameters
+from service.api.question import Question
 from service.api.render import compose
 from service.api.schemas import BatchRequest, RankRequest, RecommendRequest
 from service.errors import ItemNotFound, MagpieError

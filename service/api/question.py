@@ -1,0 +1,50 @@
+"""A question as it is asked, and the name under which its answer is kept."""
+
+from dataclasses import dataclass, replace
+
+import orjson
+
+from service.api.cursor import Cursors
+from service.cache.keys import cache_key
+from service.index.shelf import Shelf
+from service.types import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A validated query, and where its list goes on, if it does."""
+
+    query: Query
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A question, read against the version that answers it."""
+
+    query: Query
+    canonical: bytes
+    """The query as it was sent, without what earlier pages showed."""
+
+
+def read_question(question: Question, cursors: Cursors, shelf: Shelf) -> Task:
+    """Spell a question in canonical form, and look up where its list goes on.
+
+    Raises:
+        InvalidCursor, CursorExpired: there is no going on from here.
+    """
+    query = question.query
+    # Every field, in their order, with the types of JSON: "1", 1 and true stay three values.
+    canonical = orjson.dumps(query)
+    if question.cursor is not None:
+        query = replace(query, shown=cursors.read(question.cursor, canonical, shelf))
+    return Task(query, canonical)
+
+
+def answer_key(task: Task, cursor: str | None, shelf: Shelf) -> bytes:
+    """Name the answer to a question: equal names, equal answers.
+
+    The revision moves with every change and every expiry of an item, so what is gone is in no
+    cached answer. The revision of a user's history will stand beside it.
+    """
+    return cache_key(b"answer", shelf.snapshot.name, shelf.revision, task.canonical, cursor or "")
