@@ -53,7 +53,8 @@ class Keyring:
     def verify(self, presented: bytes) -> Key | None:
         """Return the key that was presented, or None where it is not, or no longer, one of ours.
 
-        Takes the same time for a wrong secret whatever of it is right, and for an unknown id.
+        Takes the same time for a wrong secret whatever of it is right; for an unknown id the same
+        work is done, so that there is no shortcut to notice.
         """
         if len(presented) > _PRESENTED_MAX_BYTES:
             return None

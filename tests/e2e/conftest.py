@@ -118,15 +118,21 @@ class Workshop:
         )
 
     @contextmanager
-    def serving(self, name: str, *, port: int | None = None, **variables: str) -> Iterator[Service]:
-        """Run `magpie serve` until the block ends; extra variables go into its environment."""
+    def serving(
+        self, name: str, *, port: int | None = None, log: Path | None = None, **variables: str
+    ) -> Iterator[Service]:
+        """Run `magpie serve` until the block ends; extra variables go into its environment.
+
+        All that it writes goes to `log`, if there is one.
+        """
         port = port or free_port()
-        process = subprocess.Popen(
-            self._command(name, port),
-            env={**self._environment(), **variables},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with (log or Path(os.devnull)).open("wb") as out:
+            process = subprocess.Popen(
+                self._command(name, port),
+                env={**self._environment(), **variables},
+                stdout=out,
+                stderr=out,
+            )
         service = Service(f"http://127.0.0.1:{port}", process)
         try:
             wait_until(service.is_ready, "the service to be ready")

@@ -171,6 +171,11 @@ def test_no_host_header_changes_who_may_ask(keyed: Keyed, host: str) -> None:
     assert "location" not in moved.headers
 
 
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/docs/oauth2-redirect"])
+def test_there_are_no_pages_of_documentation(keyed: Keyed, path: str) -> None:
+    assert keyed.ask("admin", "GET", path).status_code == 404
+
+
 def test_revocation_reaches_a_running_service(keyed: Keyed) -> None:
     file = KeyFile.read(keyed.path)
     made, secret = new_key("late", "read", None, pepper=file.pepper, now=NOW)
