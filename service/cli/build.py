@@ -57,7 +57,11 @@ def build(
     ] = 0.01,
     seed: Annotated[int, typer.Option(help="Same seed, same index.")] = 0,
     tune: Annotated[
-        bool, typer.Option("--tune", help="Try many kinds of index; keep the cheapest that passes.")
+        bool,
+        typer.Option(
+            "--tune",
+            help="Try many kinds of index; the cheapest that passes is kept, by rebuilds too.",
+        ),
     ] = False,
     recall: Annotated[
         float | None, typer.Option(help="Share of true neighbours to find, e.g. 0.99; tunes.")

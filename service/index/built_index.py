@@ -42,15 +42,17 @@ def build_faiss(
     *,
     seed: int,
     threads: int = 1,
+    plan: Plan = USUAL,
+    rescored: bool = True,
     exact_items: int = EXACT_ITEMS,
     recall_floor: float = RECALL_FLOOR,
     progress: Callable[[int], None] | None = None,
 ) -> BuiltIndex:
-    """Build the usual index for a catalogue and measure its recall against exact search.
+    """Build one index for a catalogue and measure its recall against exact search.
 
-    Small catalogues get a flat index. Larger ones get HNSW over 8-bit codes, with the smallest
-    search effort that reaches the recall we aim for; where even the largest stays below the
-    floor they get a flat one after all, slow and right.
+    Small catalogues get a flat index. Larger ones get HNSW over 8-bit codes, or what `plan` says,
+    with the smallest search effort that reaches the recall we aim for; where even the largest
+    stays below the floor they get a flat one after all, slow and right.
 
     With one thread the same vectors and seed give the same bytes. More threads link the graph in
     an order of their own: its recall is then measured, not repeated.
@@ -59,14 +61,16 @@ def build_faiss(
         vectors: float32 (n, dim), n ≥ 1, C order, checked by `check_vectors`.
         seed: chooses the test queries and the levels of the graph.
         threads: cores for building the graph.
+        plan: what a larger catalogue gets.
+        rescored: score what it finds again with the full vectors.
         exact_items: catalogues up to this size get a flat index.
         recall_floor: recall@10 below which no graph is accepted.
         progress: told how many vectors are in the index.
     """
     queries = RecallQueries.sample(vectors, seed)
     if len(vectors) > exact_items:
-        stored = build_stored(vectors, USUAL, seed=seed, threads=threads, progress=progress)
-        built = measured(stored, USUAL, queries, (_AIM_10, _AIM_100), rescored=True)
+        stored = build_stored(vectors, plan, seed=seed, threads=threads, progress=progress)
+        built = measured(stored, plan, queries, (_AIM_10, _AIM_100), rescored=rescored)
         if built.recall.at_10 >= recall_floor:
             return built
     return flat(vectors, queries)

@@ -16,10 +16,12 @@ from service.catalogue.reader import Source, as_source
 from service.encoders.encoder import Encoder
 from service.errors import IndexFailure
 from service.index import layout
+from service.index.built_index import BuiltIndex, build_faiss
 from service.index.frontier import frontier_plot, frontier_table
 from service.index.manifest import Manifest, read_manifest
+from service.index.served_plan import served_plan
 from service.index.snapshot import adopt_snapshot
-from service.index.tuning import BuiltIndex, Tuned, Wish, build_faiss, tune
+from service.index.tuning import Tuned, Wish, tune
 from service.index.vectors import release_pages
 from service.pipelines.build_report import (
     WITHHELD_NAMED,
@@ -83,7 +85,8 @@ def build(
         external: vectors to use instead of any encoder.
         force: use an export that failed its check, and say so in the manifest.
         batch_texts: texts encoded at once; what an interruption can cost.
-        wish: tune: try many kinds of index and keep the cheapest like this; None: the usual one.
+        wish: tune: try many kinds of index and keep the cheapest like this; None: the type that
+            the served version has, or the usual one.
         clock: seconds; only differences matter.
 
     Returns:
@@ -125,7 +128,7 @@ def build(
             built = (
                 tuned.built
                 if tuned
-                else build_faiss(vectors, seed=seed, threads=threads, progress=report_indexed)
+                else _build_like_served(indexes, name, vectors, seed, threads, report_indexed)
             )
             report_indexed(len(vectors))
         with stages.stage("write", len(vectors)) as report_items:
@@ -165,6 +168,26 @@ def _tune(vectors: Vectors, wish: Wish, seed: int, threads: int, stages: Stages)
         seed=seed,
         threads=threads,
         progress=lambda factory, done: stages.progress(f"try {factory}", done, None),
+    )
+
+
+def _build_like_served(
+    indexes: Path,
+    name: str,
+    vectors: Vectors,
+    seed: int,
+    threads: int,
+    progress: Callable[[int], None],
+) -> BuiltIndex:
+    """Build an index of the type that the served version was once tuned to, if there is one."""
+    served = served_plan(indexes, name)
+    return build_faiss(
+        vectors,
+        seed=seed,
+        threads=threads,
+        plan=served.plan,
+        rescored=served.rescored,
+        progress=progress,
     )
 
 

@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -67,18 +68,25 @@ def check(catalogue: Path, acknowledged: int) -> int:
     return log.sequence
 
 
-def test_a_writer_killed_at_every_system_call_loses_nothing_acknowledged(catalogue: Path) -> None:
+def test_a_writer_killed_at_every_system_call_loses_nothing_acknowledged(
+    catalogue: Path, everything: bool, counts: Counter[str]
+) -> None:
     last = 0
-    for call in range(1, 21):
+    # 20 calls are two compactions and what leads to them; more of them meet other sequences.
+    for call in range(1, 101 if everything else 21):
         acknowledged = max(last, write_until_killed(catalogue, call))
         last = check(catalogue, acknowledged)
+        counts["kill -9 of a writer of changes, at a system call"] += 1
     assert last >= 10
 
 
-def test_a_writer_killed_at_any_moment_loses_nothing_acknowledged(catalogue: Path) -> None:
+def test_a_writer_killed_at_any_moment_loses_nothing_acknowledged(
+    catalogue: Path, everything: bool, counts: Counter[str]
+) -> None:
     chance = random.Random(7)
     last = 0
-    for _ in range(10):
+    for _ in range(200 if everything else 10):
         acknowledged = write_until_killed(catalogue, 0, after_s=chance.uniform(0.0, 0.06))
         last = check(catalogue, max(last, acknowledged))
+        counts["kill -9 of a writer of changes, at a random moment"] += 1
     assert last >= 10

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,19 +18,8 @@ from service.index.publish import current_version
 from service.index.snapshot import open_snapshot
 from service.index.verification import verify_folder
 
-EVERYTHING = os.environ.get("FAULTS") == "all"
-"""`make test-faults` sets it; without it a sample of the same cases runs."""
-
-COUNTS: Counter[str] = Counter()
 _BEGIN = datetime(2026, 11, 1, 12, tzinfo=UTC)
 _WORDS = ["garden", "bread", "flower", "pot", "rye", "lamp", "chair"]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if COUNTS:
-        terminalreporter.section("faults injected")
-        for name, count in sorted(COUNTS.items()):
-            terminalreporter.write_line(f"{count:>7,}  {name}")
 
 
 @dataclass(frozen=True)
@@ -181,15 +169,3 @@ def template(tmp_path_factory: pytest.TempPathFactory, runner: Runner) -> Catalo
 @pytest.fixture
 def catalogue(template: Catalogue, tmp_path: Path) -> Catalogue:
     return template.copy(tmp_path / "indexes")
-
-
-@pytest.fixture(scope="session")
-def everything() -> bool:
-    """Whether every case runs, or a sample of them."""
-    return EVERYTHING
-
-
-@pytest.fixture(scope="session")
-def counts() -> Counter[str]:
-    """What was tried, for the summary."""
-    return COUNTS

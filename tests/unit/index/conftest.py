@@ -10,10 +10,10 @@ import pytest
 
 from service.artifacts import sha256_bytes, write_atomic
 from service.index import journal
+from service.index.built_index import BuiltIndex, build_faiss
 from service.index.layout import CURRENT, building, catalogue_folder
 from service.index.manifest import read_manifest
 from service.index.snapshot import Provenance, write_snapshot
-from service.index.tuning import build_faiss
 from service.index.verification import fingerprint
 from service.types import Attributes, Item, ItemId, ModelIdentity, Vectors
 
@@ -79,6 +79,7 @@ def write_version(
         vectors: Vectors | None = None,
         title: str = "Pin {}",
         facts: Mapping[int, Attributes] | None = None,
+        built: BuiltIndex | None = None,
     ) -> str:
         nonlocal written
         written += 1
@@ -102,7 +103,7 @@ def write_version(
                 "pins",
                 items=catalogue,
                 vectors=vectors,
-                built=build_faiss(vectors, seed=7),
+                built=built or build_faiss(vectors, seed=7),
                 provenance=Provenance(
                     model=made_by or model,
                     stand_in=True,
