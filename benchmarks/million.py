@@ -1,8 +1,8 @@
 """A million items from a file to an answer and back: `make bench-million`.
 
-Build, with every text encoded; tune; publish; serve; change items while it serves; build again with
-1 % changed, 1 % removed and 1 % new; publish that; roll back; prune. Every stage is a command of
-Magpie, as a person would give it. A stage that is done is not done again: its figures lie in
+Build, with every text encoded, and tune; publish; build from vectors brought along; serve; change
+items while it serves; build again with 1 % changed, 1 % removed and 1 % new; publish that; roll back;
+prune. Every stage is a command of Magpie, as a person would give it. A stage that is done is not done again: its figures lie in
 `--work`, and a run that was stopped goes on where it was. `--until STAGE` stops early, `--again
 STAGE` does one anew.
 """
@@ -50,16 +50,15 @@ class Walk:
         self.stages = {
             "model": self.model,
             "catalogue": self.catalogue,
-            "build": lambda: self._build(self._day(1), ()),
-            "tune": lambda: self._build(self._day(1), ("--tune",)),
+            "build": lambda: self._build(self._day(1), ("--tune",)),
             "publish": self.publish,
             "open": lambda: self._open(current_version(self._indexes, NAME)),
+            "vectors": self.vectors,
             "update": lambda: live.update(work, self._catalogue),
-            "rebuild": lambda: self._build(self._day(2), ("--tune",)),
+            "rebuild": lambda: self._build(self._day(2), ()),
             "open rebuild": lambda: self._open(version_names(self._home)[-1]),
             "swap": self.swap,
             "prune": self.prune,
-            "vectors": self.vectors,
         }
 
     def model(self) -> Figures:
@@ -108,15 +107,15 @@ class Walk:
         return used | {"versions_left": left, "freed_mb": before - size_mb(self._home)}
 
     def vectors(self) -> Figures:
-        """Build once more, from vectors that were brought along instead of texts to encode."""
-        source = self._home / version_names(self._home)[0] / "vectors.npy"
-        brought = ("--vectors", str(source), "--vector-model", "brought-along", "--tune")
-        return self._build(self._day(1), brought, self._work / "brought-along")
+        """Build once more, from vectors that were brought along; this version is not published."""
+        source = self._home / current_version(self._indexes, NAME) / "vectors.npy"
+        brought = ("--vectors", str(source), "--vector-model", "brought-along")
+        return self._build(self._day(1), brought)
 
-    def _build(self, day: Path, options: Sequence[str], work: Path | None = None) -> Figures:
+    def _build(self, day: Path, options: Sequence[str]) -> Figures:
         model = () if "--vectors" in options else ("--model", MODEL)
         command = ["index", "build", str(day), "--name", NAME, "--text", TEXT, *model, *options]
-        output, used = magpie([*command, "--threads", str(_THREADS), "--json"], work or self._work)
+        output, used = magpie([*command, "--threads", str(_THREADS), "--json"], self._work)
         report = json.loads(output)
         figures: Figures = used | {
             "items": report["items"],

@@ -6,7 +6,7 @@ from benchmarks.million_catalogue import SHARE
 from benchmarks.million_stages import Figures
 from benchmarks.report import Goal, table
 
-_BUILDS = ("build", "tune", "rebuild", "vectors")
+_BUILDS = ("build", "vectors", "rebuild")
 _COMMANDS = (*_BUILDS, "publish", "prune")
 
 
@@ -29,7 +29,7 @@ def version_table(figures: Mapping[str, Figures]) -> str:
     """What each build made, and how the served ones answer."""
     heading = ["version", "index", "items", "MB", "vectors", "index", "table", "recall@10",
                "of new texts", "load s"]  # fmt: skip
-    opened = {"tune": figures.get("open", {}), "rebuild": figures.get("open rebuild", {})}
+    opened = {"build": figures.get("open", {}), "rebuild": figures.get("open rebuild", {})}
     rows = []
     for name in _BUILDS:
         if each := figures.get(name):
