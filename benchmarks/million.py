@@ -1,10 +1,10 @@
 """A million items from a file to an answer and back: `make bench-million`.
 
 Build, with every text encoded, and tune; publish; build from vectors brought along; serve; change
-items while it serves; build again with 1 % changed, 1 % removed and 1 % new; publish that; roll back;
-prune. Every stage is a command of Magpie, as a person would give it. A stage that is done is not done again: its figures lie in
-`--work`, and a run that was stopped goes on where it was. `--until STAGE` stops early, `--again
-STAGE` does one anew.
+items while it serves; build again with 1 % changed, 1 % removed and 1 % new; publish that; roll
+back; prune. Every stage is a command of Magpie, as a person would give it. A stage that is done is
+not done again: its figures lie in `--work`, and a run that was stopped goes on where it was.
+`--until STAGE` stops early, `--again STAGE` does one anew.
 """
 
 import argparse
