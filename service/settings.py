@@ -37,7 +37,14 @@ class Settings(BaseSettings):
         1,
         ge=1,
         le=256,
-        description="Processes that you run beside each other; each grants its part of a rate.",
+        description="Processes that serve together, over one index in memory; each grants its "
+        "part of a key's rate.",
+    )
+    worker_silence_s: float = Field(
+        2.0,
+        ge=0.5,
+        le=3600,
+        description="Of several workers one whose event loop stands still for so long is replaced.",
     )
     encoder_threads: int = Field(1, ge=1, le=256, description="Threads of one text encoding.")
     compute_threads: int = Field(1, ge=1, le=256, description="Encodings and rankings at once.")
@@ -55,6 +62,12 @@ class Settings(BaseSettings):
         ge=0,
         le=100_000_000,
         description="Tokens of search texts that may wait for a batch; more get 503.",
+    )
+    queue_wait_s: float = Field(
+        0.05,
+        gt=0,
+        le=3600,
+        description="Longest wait for a turn; a request that would wait longer gets 503 at once.",
     )
     request_timeout_s: float = Field(
         2.0,

@@ -257,10 +257,15 @@ async def _recommend(
     queries = [task.query for task, _ in ready]
     vectors = [vector for _, vector in ready]
     kind = (len(queries).bit_length(), *map(_kind, queries[:1]))
-    if not services.compute.is_short(kind):
+    # To refuse a text that is encoded already would waste what was dearest.
+    is_paid = any(vector is not None for vector in vectors)
+    turn = services.gate.admit(len(queries), caller.deadline, is_paid=is_paid)
+    if turn is not None or not services.compute.is_short(kind):
         caller.watch()
+    if turn is not None:
+        await turn
     return await services.compute.run_by_cost(
-        kind, lambda: recommend_all(queries, serving.shelf, vectors)
+        kind, lambda: recommend_all(queries, serving.shelf, vectors), caller.deadline
     )
 
 
@@ -269,7 +274,8 @@ def _count(
 ) -> None:
     metrics = services.metrics
     metrics.cache.labels(tier).inc()
-    metrics.queue_depth.set(services.compute.pending + services.batcher.waiting)
+    waiting = services.gate.waiting + services.batcher.waiting
+    metrics.queue_depth.set(services.compute.pending + services.encoding.pending + waiting)
     for reason in degraded:
         metrics.degraded.labels(reason).inc()
     for stage, spent_ms in timings.items():

@@ -64,6 +64,8 @@ class QueryBatcher:
         metrics: told batch sizes, waiting times, and what was dropped.
         batch_tokens: estimated tokens in one batch; a longer text is a batch of its own.
         queue_tokens: estimated tokens that may wait; more are refused.
+        wait_s: the longest wait that a text may have ahead of it, as far as the speed of the
+            model is known; a text that finds nobody waiting is never refused.
         batches_at_once: how many may run, at most as many as `compute` has threads.
         clock: seconds, the clock of the deadlines.
     """
@@ -75,6 +77,7 @@ class QueryBatcher:
         *,
         batch_tokens: int,
         queue_tokens: int,
+        wait_s: float = float("inf"),
         batches_at_once: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,10 +85,15 @@ class QueryBatcher:
         self._metrics = metrics
         self._batch_tokens = batch_tokens
         self._queue_tokens = queue_tokens
+        self._wait_s = wait_s
         self._batches_at_once = batches_at_once
         self._clock = clock
         self._queue: deque[_Waiting] = deque()
         self._tokens_waiting = 0
+        self._tokens_running = 0
+        # Of texts that were read in this turn of the loop, and will come here.
+        self._tokens_announced = 0
+        self._tokens_per_s = float("inf")
         self._is_flush_due = False
         self._running: set[asyncio.Task[None]] = set()
 
@@ -93,6 +101,32 @@ class QueryBatcher:
     def waiting(self) -> int:
         """Texts that no batch has taken yet."""
         return len(self._queue)
+
+    @property
+    def wait_s(self) -> float:
+        """How long a text that arrives now is expected to wait for its batch."""
+        if not self._queue and not self._tokens_announced:
+            return 0.0
+        tokens = self._tokens_announced + self._tokens_waiting + self._tokens_running
+        return tokens / self._tokens_per_s
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a text that arrives now is refused, however short it is."""
+        return self.wait_s > self._wait_s
+
+    def announce(self, size_bytes: int) -> None:
+        """Tell of a request with so long a text, which was read and will come here.
+
+        In one turn of the loop many may be read before the first of them is looked at.
+        """
+        if not self._tokens_announced:
+            asyncio.get_running_loop().call_soon(self._forget_announced)
+        self._tokens_announced += _SPECIAL_TOKENS + size_bytes // _BYTES_PER_TOKEN
+
+    def _forget_announced(self) -> None:
+        # They run right after this, and nothing is read before.
+        self._tokens_announced = 0
 
     async def encode(self, text: str, encoder: Encoder, deadline: float) -> Vector:
         """Encode a search text together with others that arrive while the model is busy.
@@ -109,15 +143,17 @@ class QueryBatcher:
             float32 (encoder.dim,).
 
         Raises:
-            Overloaded: too many tokens are waiting.
+            Overloaded: too many tokens are waiting, or its turn would come too late.
             DeadlineExceeded: the deadline passed before the text's turn.
             EncodingFailed: the model gave no usable vector for this text.
         """
         tokens = estimate_tokens(text, encoder.max_tokens)
-        if self._queue and self._tokens_waiting + tokens > self._queue_tokens:
+        now = self._clock()
+        is_too_late = self.wait_s > min(self._wait_s, deadline - now)
+        if self._queue and (is_too_late or self._tokens_waiting + tokens > self._queue_tokens):
             raise Overloaded("Too many texts are waiting.", "Try again after a moment.")
         future: asyncio.Future[Vector] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(text, encoder, deadline, self._clock(), tokens, future)
+        waiting = _Waiting(text, encoder, deadline, now, tokens, future)
         self._queue.append(waiting)
         self._tokens_waiting += tokens
         self._flush_soon()
@@ -193,6 +229,8 @@ class QueryBatcher:
             )
 
     async def _run(self, batch: list[_Waiting]) -> None:
+        tokens, started = sum(waiting.tokens for waiting in batch), self._clock()
+        self._tokens_running += tokens
         try:
             wanted, vectors = await self._compute.run(lambda: self._encode(batch))
         except Overloaded as error:
@@ -206,6 +244,16 @@ class QueryBatcher:
                     waiting.vector.set_result(vector)
             for waiting in set(batch).difference(wanted):
                 self._tell_lost(waiting)
+            if wanted:
+                self._learn(sum(each.tokens for each in wanted), self._clock() - started)
+        finally:
+            self._tokens_running -= tokens
+
+    def _learn(self, tokens: int, seconds: float) -> None:
+        """Note how fast the model is, the wait for a thread included."""
+        rate = self._batches_at_once * tokens / max(seconds, 1e-6)
+        is_first = self._tokens_per_s == float("inf")
+        self._tokens_per_s = rate if is_first else 0.8 * self._tokens_per_s + 0.2 * rate
 
     def _retry(self, batch: list[_Waiting], error: EncodingFailed) -> None:
         """Put the texts of a failed batch in front again, each for itself: one may be the cause."""

@@ -1,92 +1,97 @@
-"""The counters of the caches as Prometheus metrics, read from them at every scrape."""
+"""What the caches count, as Prometheus metrics."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import TypeVar
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from service.cache.local import LocalCache, LocalStats
+from service.cache.local import LocalCache
 from service.cache.redis import RedisCache
 from service.cache.tiers import TieredCache
 
+_Label = TypeVar("_Label", bound=str)
 
-class CacheCollector(Collector):
+
+class _Totals:
+    """A counter that follows totals which somebody else counts, by one label."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._seen: dict[tuple[str, ...], float] = {}
+
+    def follow(self, totals: Mapping[tuple[str, ...], float]) -> None:
+        for labels, total in totals.items():
+            child, seen = self._counter.labels(*labels), self._seen.get(labels, 0.0)
+            # Less than before: whoever counts has begun anew.
+            child.inc(total - seen if total >= seen else total)
+            self._seen[labels] = total
+
+
+class CacheMetrics:
     """Tells what the caches hold and what became of questions to them.
 
-    Args:
-        cache: both tiers.
-        repeats: the memory of requests.
+    The caches count for themselves, as that is cheap; `update` carries it over.
     """
 
-    def __init__(self, cache: TieredCache, repeats: LocalCache) -> None:
-        self._cache = cache
-        self._stores = {"local": cache.local, "negative": cache.negatives, "repeats": repeats}
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, text: str, label: str, mode: str) -> Gauge:
+            return Gauge(
+                f"rec_cache_{name}",
+                text,
+                (label,),
+                registry=registry,
+                multiprocess_mode=mode,  # type: ignore[arg-type]
+            )
 
-    def collect(self) -> Iterator[Metric]:
-        """Read all counters."""
-        stores = {name: store.stats for name, store in self._stores.items()}
-        redis = self._cache.redis
-        tiers = self._cache.stats
-        yield _gauge("held_bytes", "Memory that a store of this process holds.", "store", {
-            name: stats.held_bytes for name, stats in stores.items()
-        })  # fmt: skip
-        yield _gauge("entries", "Values that a store of this process holds.", "store", {
-            name: stats.entries for name, stats in stores.items()
-        })  # fmt: skip
-        yield _counter("evictions", "Values pushed out before their end.", "store", {
-            name: stats.evictions for name, stats in stores.items()
-        })  # fmt: skip
-        yield _lookups(stores, redis)
-        yield _counter(
+        def totals(name: str, text: str, *labels: str) -> _Totals:
+            return _Totals(Counter(f"rec_cache_{name}", text, labels, registry=registry))
+
+        self._held = gauge("held_bytes", "Memory of the stores in process.", "store", "livesum")
+        self._entries = gauge("entries", "Values in the stores in process.", "store", "livesum")
+        self._server = gauge(
+            "server_bytes", "Memory of the Redis server; `max` 0: no bound.", "kind", "livemax"
+        )
+        self._evictions = totals("evictions", "Values pushed out before their end.", "store")
+        self._lookups = totals("lookups", "Lookups by store and result.", "store", "result")
+        self._refreshes = totals(
             "early_refreshes",
             "Values made anew before their end: `made`, `found` in Redis, `failed`, `dropped`.",
             "result",
-            {"made": 0.0, **dict[str, float](tiers.refreshes.items())},
         )
-        yield _counter("skipped", "Questions too cheap for a trip to Redis.", "tier", {
-            "redis": tiers.skipped
-        })  # fmt: skip
-        if redis is not None:
-            yield from _redis(redis, tiers.dropped_writes)
+        self._skipped = totals("skipped", "Questions too cheap for a trip to Redis.", "tier")
+        self._failures = totals(
+            "failures", "Questions to Redis without an answer, by reason.", "reason"
+        )
+        self._writes = totals(
+            "writes", "Values for Redis: `stored`, or `dropped` unsent.", "result"
+        )
+        self._connects = totals("connects", "Attempts to connect to Redis.", "tier")
+
+    def update(self, cache: TieredCache, repeats: LocalCache) -> None:
+        """Read all counters of both tiers and of the memory of requests."""
+        stores = {"local": cache.local, "negative": cache.negatives, "repeats": repeats}
+        for name, store in stores.items():
+            stats = store.stats
+            self._held.labels(name).set(stats.held_bytes)
+            self._entries.labels(name).set(stats.entries)
+            self._evictions.follow({(name,): stats.evictions})
+            self._lookups.follow({(name, "hit"): stats.hits, (name, "miss"): stats.misses})
+        tiers = cache.stats
+        self._refreshes.follow({("made",): 0.0, **_by_one_label(tiers.refreshes)})
+        self._skipped.follow({("redis",): tiers.skipped})
+        if cache.redis is not None:
+            self._update_redis(cache.redis, tiers.dropped_writes)
+
+    def _update_redis(self, redis: RedisCache, dropped_writes: int) -> None:
+        stats = redis.stats
+        self._lookups.follow({("redis", "hit"): stats.hits, ("redis", "miss"): stats.misses})
+        self._failures.follow({("open",): 0.0, **_by_one_label(stats.failures)})
+        self._writes.follow({("stored",): stats.writes, ("dropped",): dropped_writes})
+        self._connects.follow({("redis",): stats.connects})
+        if redis.room is not None:
+            self._server.labels("used").set(redis.room.used_bytes)
+            self._server.labels("max").set(redis.room.max_bytes)
 
 
-def _lookups(stores: Mapping[str, LocalStats], redis: RedisCache | None) -> Metric:
-    found = CounterMetricFamily(
-        "rec_cache_lookups", "Lookups by store and result.", labels=("store", "result")
-    )
-    for name, stats in stores.items():
-        found.add_metric((name, "hit"), stats.hits)
-        found.add_metric((name, "miss"), stats.misses)
-    if redis is not None:
-        found.add_metric(("redis", "hit"), redis.stats.hits)
-        found.add_metric(("redis", "miss"), redis.stats.misses)
-    return found
-
-
-def _redis(redis: RedisCache, dropped_writes: int) -> Iterator[Metric]:
-    stats = redis.stats
-    yield _counter("failures", "Questions to Redis without an answer, by reason.", "reason", {
-        "open": 0.0, **dict[str, float](stats.failures.items())
-    })  # fmt: skip
-    yield _counter("writes", "Values for Redis: `stored`, or `dropped` unsent.", "result", {
-        "stored": stats.writes, "dropped": dropped_writes
-    })  # fmt: skip
-    yield _counter("connects", "Attempts to connect to Redis.", "tier", {"redis": stats.connects})
-    if redis.room is not None:
-        yield _gauge("server_bytes", "Memory of the Redis server; `max` 0: no bound.", "kind", {
-            "used": redis.room.used_bytes, "max": redis.room.max_bytes
-        })  # fmt: skip
-
-
-def _gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
-    found = GaugeMetricFamily(f"rec_cache_{name}", text, labels=(label,))
-    for each, value in values.items():
-        found.add_metric((each,), value)
-    return found
-
-
-def _counter(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
-    found = CounterMetricFamily(f"rec_cache_{name}", text, labels=(label,))
-    for each, value in values.items():
-        found.add_metric((each,), value)
-    return found
+def _by_one_label(totals: Mapping[_Label, int]) -> dict[tuple[str, ...], float]:
+    return {(name,): float(total) for name, total in totals.items()}

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from service.cache.typical_costs import TypicalCosts
-from service.errors import Overloaded
+from service.errors import DeadlineExceeded, Overloaded
 
 _T = TypeVar("_T")
 
@@ -27,29 +27,47 @@ class ComputePool:
     Args:
         threads: calls that run at once.
         queue: calls that may wait.
-        clock: seconds; only differences matter.
+        clock: seconds, the clock of the deadlines.
     """
 
     def __init__(
-        self, threads: int, queue: int, clock: Callable[[], float] = time.perf_counter
+        self,
+        threads: int,
+        queue: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="magpie-compute")
         self._limit = threads + queue
         self._costs = TypicalCosts()
+        self.threads = threads
         self.pending = 0
         """Calls running or waiting."""
+        self.on_finish: Callable[[], None] = lambda: None
+        """Called when a call has ended, and there may be room for another."""
 
-    async def run(self, work: Callable[[], _T]) -> _T:
+    async def run(self, work: Callable[[], _T], deadline: float = float("inf")) -> _T:
         """Run `work` on a pool thread.
+
+        Args:
+            work: must not need the event loop.
+            deadline: on the pool's clock; work whose turn comes later is dropped.
 
         Raises:
             Overloaded: as many calls as allowed are waiting already.
+            DeadlineExceeded: the deadline passed before its turn.
         """
+
+        def work_in_time() -> _T:
+            if self._clock() >= deadline:
+                raise DeadlineExceeded("The time for this request was up before its turn came.")
+            return work()
+
         if self.pending >= self._limit:
             raise Overloaded("The service is at its limit.", "Try again after a moment.")
         self.pending += 1
-        future = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        future = asyncio.get_running_loop().run_in_executor(self._executor, work_in_time)
         # The thread is busy until the work ends, also when the caller has left.
         future.add_done_callback(self._finished)
         return await future
@@ -59,15 +77,17 @@ class ComputePool:
         cost_s = self._costs.of(kind)
         return cost_s is not None and cost_s <= SHORT_S
 
-    async def run_by_cost(self, kind: Hashable, work: Callable[[], _T]) -> _T:
+    async def run_by_cost(
+        self, kind: Hashable, work: Callable[[], _T], deadline: float = float("inf")
+    ) -> _T:
         """Run `work` right here if its kind is short, else on a pool thread.
 
         Args:
             kind: work of one kind takes about as long; what it takes is measured.
-            work: as for `run`.
+            work, deadline: as for `run`.
 
         Raises:
-            Overloaded: as `run`, for work that is not short.
+            Overloaded, DeadlineExceeded: as `run`, for work that is not short.
         """
 
         def timed() -> tuple[_T, float]:
@@ -76,7 +96,7 @@ class ComputePool:
             started = self._clock()
             return work(), self._clock() - started
 
-        result, cost_s = timed() if self.is_short(kind) else await self.run(timed)
+        result, cost_s = timed() if self.is_short(kind) else await self.run(timed, deadline)
         self._costs.note(kind, cost_s)
         return result
 
@@ -86,3 +106,4 @@ class ComputePool:
 
     def _finished(self, _: object) -> None:
         self.pending -= 1
+        self.on_finish()

@@ -92,13 +92,27 @@ def problem(
     )
 
 
-def raw_problem(status: HTTPStatus, code: str, detail: str) -> bytes:
-    """Render a problem as a whole HTTP/1.1 answer, where no application can do it any more."""
-    request_id = secrets.token_hex(8)
+def raw_problem(
+    status: HTTPStatus,
+    code: str,
+    detail: str,
+    *,
+    request_id: str = "",
+    keep_alive: bool = False,
+) -> bytes:
+    """Render a problem as a whole HTTP/1.1 answer, where no application is to be asked.
+
+    Args:
+        status, code, detail: as for `problem`.
+        request_id: a new one when empty.
+        keep_alive: whether the connection can be used again.
+    """
+    request_id = request_id or secrets.token_hex(8)
     answer = problem(status, code, detail, request_id)
-    answer.headers["connection"] = "close"
     answer.headers["x-request-id"] = request_id
     answer.headers["x-content-type-options"] = "nosniff"
+    if not keep_alive:
+        answer.headers["connection"] = "close"
     head = b"".join(b"%s: %s\r\n" % pair for pair in answer.raw_headers)
     line = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii")
     return line + head + b"\r\n" + bytes(answer.body)

@@ -20,6 +20,7 @@ from service.api.http_cache import cache_control, etag_of, held_keys
 from service.api.lifespan import Services
 from service.api.metrics import Metrics
 from service.api.render import compose
+from service.api.repeats import LONGEST, asked_by_get, repeat_key
 from service.cache.keys import KEY_BYTES
 from service.errors import ItemNotFound
 
@@ -34,8 +35,6 @@ _TIMEOUT: Final = TIMEOUT_HEADER.encode("ascii")
 _JSON_TYPE: Final = (b"content-type", _JSON)
 _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 _NO_STORE: Final = (b"cache-control", b"no-store")
-# Longer requests are rare, and not worth a second key in memory.
-_LONGEST_REPEAT: Final = 4096
 _SIMILAR: Final = "/items/{item_id:path}/similar"
 
 
@@ -70,8 +69,7 @@ class Front:
         services: Services | None = scope["state"].get("services") if repeat else None
         shelf = services.live.current.shelf if services is not None else None
         if services is not None and shelf is not None:
-            # A new version or a change makes a new name, so what was remembered is not found.
-            repeat = b"%s\0%s\0%s" % (shelf.snapshot.name.encode(), shelf.revision.encode(), repeat)
+            repeat = repeat_key(repeat, shelf)
             if await self._answer_again(repeat, held, services, request_id, started, send):
                 return
             if (detail := services.cache.negatives.get(_unknown(repeat))) is not None:
@@ -216,13 +214,13 @@ async def _repeatable(scope: Scope, media_type: bytes, receive: Receive) -> tupl
     path = scope["raw_path"]
     if scope["method"] == "GET":
         is_answer = path == b"/search" or path.endswith(b"/similar")
-        return (b"%s?%s" % (path, scope["query_string"]) if is_answer else b""), receive
+        return (asked_by_get(path, scope["query_string"]) if is_answer else b""), receive
     if path != b"/recommend" or scope["method"] != "POST" or media_type != _JSON:
         return b"", receive
     first = await receive()
     body = first.get("body", b"")
     is_whole = first["type"] == "http.request" and not first.get("more_body", False)
-    return (body if is_whole and len(body) <= _LONGEST_REPEAT else b""), _again(first, receive)
+    return (body if is_whole and len(body) <= LONGEST else b""), _again(first, receive)
 
 
 def _again(first: Message, receive: Receive) -> Receive:

@@ -11,13 +11,15 @@ from fastapi import FastAPI
 
 from service.access.keyring import Keyring
 from service.api.batcher import QueryBatcher
-from service.api.cache_metrics import CacheCollector
 from service.api.caches import open_cache, watch_room
 from service.api.compute import ComputePool
 from service.api.cursor import Cursors
+from service.api.doorman import Doorman
+from service.api.gate import Gate
 from service.api.guard import Guard
 from service.api.metrics import Metrics
 from service.api.readiness import Readiness
+from service.cache.breaker import BreakerState
 from service.cache.local import LocalCache
 from service.cache.popular import Popular
 from service.cache.tiers import TieredCache
@@ -33,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 # What one process accepts, the others show within a second; most of the time one `stat` each.
 _CHANGES_INTERVAL_S = 0.25
+# Of several workers one is asked for the figures of all.
+_FIGURES_INTERVAL_S = 1.0
 # A revoked key is refused by every process this long after `magpie key revoke`.
 _KEYS_INTERVAL_S = 1.0
 
@@ -40,6 +44,7 @@ _KEYS_INTERVAL_S = 1.0
 # Of questions that are counted only some prove to be frequent.
 _COUNTED_A_WARM_QUERY = 8
 _WARM_GRACE_S = 1.0
+_BREAKER_LEVEL: dict[BreakerState, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,12 @@ class Services:
     live: Live
     cache: TieredCache
     compute: ComputePool
+    """For rankings."""
+    encoding: ComputePool
+    """Threads of their own: a ranking takes less than a millisecond, a batch of texts many."""
     batcher: QueryBatcher
+    gate: Gate
+    """Where rankings wait for their turn."""
     commits: ComputePool
     """One thread, as changes are stored one after the other."""
     metrics: Metrics
@@ -61,6 +71,7 @@ class Services:
     popular: Popular[Query]
     """What is asked most; a new version answers it before it goes live."""
     readiness: Readiness
+    doorman: Doorman
 
 
 class State(TypedDict):
@@ -108,13 +119,16 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         guard.limiter.share(cache.redis)
     repeats = LocalCache(max_bytes=settings.cache_bytes // 8, ttl_s=settings.cache_ttl_s)
     compute = ComputePool(settings.compute_threads, settings.compute_queue)
+    encoding = ComputePool(settings.compute_threads, settings.compute_queue)
     batcher = QueryBatcher(
-        compute,
+        encoding,
         metrics,
         batch_tokens=settings.batch_tokens,
         queue_tokens=settings.queue_tokens,
+        wait_s=settings.queue_wait_s,
         batches_at_once=settings.compute_threads,
     )
+    gate = Gate(compute, wait_s=settings.queue_wait_s, on_wait=metrics.admission_wait.observe)
     own_key = settings.cursor_key
     cursors = Cursors(None if own_key is None else own_key.get_secret_value().encode())
     commits = ComputePool(1, settings.compute_queue)
@@ -125,25 +139,28 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         live,
         cache,
         compute,
+        encoding,
         batcher,
+        gate,
         commits,
         metrics,
         cursors,
         repeats,
         popular,
         readiness,
+        Doorman(gate, batcher, live, repeats, metrics),
     )
     # Here, as it needs what stands above.
     from service.api.warmup import warm_start, warm_version
 
     await warm_start(services)
-    counters = CacheCollector(cache, repeats)
-    metrics.registry.register(counters)
     watchers = [
         *([asyncio.create_task(watch_room(cache.redis))] if cache.redis is not None else []),
         asyncio.create_task(_watch(services, warm_version)),
         asyncio.create_task(_watch_changes(live)),
     ]
+    if settings.workers > 1:
+        watchers.append(asyncio.create_task(_watch_figures(services)))
     if guard.keyring is not None:
         watchers.append(asyncio.create_task(_watch_keys(guard.keyring)))
     readiness.is_warm = True
@@ -155,9 +172,24 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         await asyncio.gather(*watchers, return_exceptions=True)
         await batcher.aclose()
         commits.close()
+        encoding.close()
         compute.close()
         await cache.aclose()
-        metrics.registry.unregister(counters)
+
+
+def update_figures(services: Services) -> None:
+    """Carry over to the metrics what is counted elsewhere."""
+    metrics, redis = services.metrics, services.cache.redis
+    metrics.fresh_items.set(len(services.live.current.shelf.fresh.items))
+    metrics.caches.update(services.cache, services.repeats)
+    if redis is not None:
+        metrics.breaker.labels("redis").set(_BREAKER_LEVEL[redis.breaker_state])
+
+
+async def _watch_figures(services: Services) -> None:
+    while True:
+        await asyncio.sleep(_FIGURES_INTERVAL_S)
+        update_figures(services)
 
 
 _Warm = Callable[[Serving, Services], Awaitable[int]]
@@ -227,7 +259,6 @@ async def _watch_keys(keyring: Keyring) -> None:
 
 def _note_version(live: Live, metrics: Metrics) -> None:
     snapshot = live.current.snapshot
-    metrics.index_version.clear()
-    metrics.index_version.labels(snapshot.name, str(snapshot.manifest.model)).set(1)
-    metrics.index_built.set(snapshot.manifest.created_at.timestamp())
-    _log.info("serving %s with %s", snapshot.name, snapshot.manifest.model)
+    manifest = snapshot.manifest
+    metrics.serve_version(snapshot.name, str(manifest.model), manifest.created_at.timestamp())
+    _log.info("serving %s with %s", snapshot.name, manifest.model)

@@ -1,6 +1,7 @@
 """What a person at a terminal sees: one console, progress bars, tables, errors."""
 
 import errno
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,6 +85,16 @@ def stages() -> Iterator[Callable[[str, int, int | None], None]]:
             bars.update(tasks[stage], completed=done, total=total)
 
         yield report
+
+
+def logs_to_stderr(level: int) -> None:
+    """Let the log go to stderr; what chatty libraries say only when everything is wanted."""
+    logging.basicConfig(
+        level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True
+    )
+    if level > logging.DEBUG:
+        for chatty in ("httpx", "httpx2", "huggingface_hub", "filelock", "asyncio", "torch"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from service.cli.ask import recommend
 from service.cli.build import build
 from service.cli.catalogue import catalogue
 from service.cli.check import doctor
-from service.cli.console import failures_told, out
+from service.cli.console import failures_told, logs_to_stderr, out
 from service.cli.index_look import index
 from service.cli.key import key
 from service.cli.model_quality import model
@@ -41,13 +41,7 @@ app.command()(doctor)
 @app.callback()
 def options(verbose: bool = typer.Option(False, "--verbose", "-v", help="Log more.")) -> None:
     """Recommendations from open Chinese embedding models, on your own machine."""
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
-    if not verbose:
-        for chatty in ("httpx", "httpx2", "huggingface_hub", "filelock", "asyncio", "torch"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
+    logs_to_stderr(logging.DEBUG if verbose else logging.INFO)
 
 
 @app.command()

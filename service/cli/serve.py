@@ -1,27 +1,42 @@
 """`magpie serve` and `magpie quickstart`: from a folder of files to a page in a browser."""
 
+import logging
+import os
 import signal
+import socket
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from functools import partial
+from multiprocessing.connection import Connection
+from tempfile import TemporaryDirectory
+from typing import Annotated, Final
 
 import typer
+from prometheus_client.multiprocess import mark_process_dead
 
-from service.api.admin import create_admin_app
-from service.api.app import create_app
+from service.api.exposure import exposure
 from service.api.guard import Guard
 from service.api.lifespan import open_live
-from service.api.metrics import Metrics
-from service.api.readiness import Readiness
-from service.cli.console import err, out, stages
+from service.api.metrics import FOLDER_VARIABLE
+from service.cli.console import err, failures_told, logs_to_stderr, out, stages
 from service.index.live import Live
-from service.server.server import Admin, Server, ServerConfig, listen
+from service.server.cores import cores, too_many_threads
+from service.server.pulse import Pulse
+from service.server.server import GRACE_S, listen, serve_here
+from service.server.supervisor import Supervisor
 from service.settings import Settings
+
+# After the requests under way: for the caches to be closed.
+_LAST_S: Final = 5.0
 
 
 def serve(
     catalogue: Annotated[str | None, typer.Argument(help="Which one; MAGPIE_CATALOGUE.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to bind; MAGPIE_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to bind; MAGPIE_PORT.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that share the work; MAGPIE_WORKERS.")
+    ] = None,
     insecure: Annotated[
         bool | None,
         typer.Option("--insecure", help="Without keys, for anybody who can reach it; read-only."),
@@ -29,15 +44,19 @@ def serve(
 ) -> None:
     """Serve the published version of a catalogue; a newly published one is taken over live.
 
-    Beyond 127.0.0.1 it asks for keys: see `magpie key`.
+    With several workers, one that dies or hangs is replaced. Beyond 127.0.0.1 it asks for keys:
+    see `magpie key`.
     """
     _end_well_when_told_to()
-    chosen = {"catalogue": catalogue, "host": host, "port": port, "insecure": insecure}
+    chosen = {"catalogue": catalogue, "host": host, "port": port, "workers": workers}
+    chosen["insecure"] = insecure
     settings = Settings.from_environment().model_copy(
         update={name: value for name, value in chosen.items() if value is not None}
     )
     # First of all: whoever may not start should not have to wait for an index to hear it.
     Guard.of(settings)
+    if settings.workers > 1:
+        _run_several(settings)
     # Before uvicorn starts, so that a missing index is told in two lines and not in a traceback.
     with err.status("opening and verifying the index"):
         live = open_live(settings)
@@ -77,22 +96,68 @@ def quickstart(
 
 
 def _run(settings: Settings, live: Live) -> None:
-    readiness, metrics = Readiness(), Metrics()
-    app = create_app(settings, live, readiness=readiness, metrics=metrics)
-    if app.guard.exposed == "insecure":
+    """Serve in this process."""
+    _warn(settings)
+    listener = listen(settings.host, settings.port)
+    serve_here(settings, live, listener, _listen_for_admins(settings))
+
+
+def _run_several(settings: Settings) -> None:
+    """Serve in processes of their own, and watch over them."""
+    _warn(settings)
+    listeners = [listen(settings.host, settings.port)]
+    admins = _listen_for_admins(settings)
+    level = logging.getLogger().getEffectiveLevel()
+    with TemporaryDirectory(prefix="magpie-metrics-") as folder:
+        # Read when a worker imports what counts.
+        os.environ[FOLDER_VARIABLE] = folder
+        supervisor = Supervisor(
+            partial(_work, settings, level),
+            settings.workers,
+            [*listeners, *([admins] if admins is not None else [])],
+            silence_s=settings.worker_silence_s,
+            grace_s=settings.drain_s + GRACE_S + _LAST_S,
+            on_end=lambda pid: mark_process_dead(pid, folder),  # type: ignore[no-untyped-call]
+        )
+        exit_code = supervisor.run()
+    sys.exit(exit_code)
+
+
+def _work(
+    settings: Settings,
+    log_level: int,
+    place: int,
+    listeners: Sequence[socket.socket],
+    pulse: Connection,
+) -> None:
+    """Serve as one of several, in a process that was started for it."""
+    # What is typed at a terminal is for the supervisor, which passes it on.
+    os.setsid()
+    logs_to_stderr(log_level)
+    _end_well_when_told_to()
+    listener, *admins = listeners
+    # One of them is enough to steer by.
+    for each in admins if place else ():
+        each.close()
+    with failures_told():
+        admin = admins[0] if admins and not place else None
+        serve_here(settings, open_live(settings), listener, admin, Pulse(pulse))
+
+
+def _warn(settings: Settings) -> None:
+    if exposure(settings) == "insecure":
         err.print(
             f"[bold red]warning[/] INSECURE: whoever reaches {settings.host} reads everything "
             "here, and nobody is asked for a key."
         )
-    config = ServerConfig(app, settings, readiness, metrics)
-    admin = None
-    if settings.admin_port is not None:
-        steering = create_admin_app(app.guard, metrics)
-        admin = Admin(
-            ServerConfig(steering, settings, readiness, metrics),
-            listen(settings.admin_host, settings.admin_port),
-        )
-    Server(config, admin).run([listen(settings.host, settings.port)])
+    if (problem := too_many_threads(settings, cores())) is not None:
+        err.print(f"[bold red]warning[/] {problem}")
+
+
+def _listen_for_admins(settings: Settings) -> socket.socket | None:
+    if settings.admin_port is None:
+        return None
+    return listen(settings.admin_host, settings.admin_port)
 
 
 def _end_well_when_told_to() -> None:

@@ -10,11 +10,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from service.api.errors import raw_problem
+from service.api.lifespan import Services
 from service.server.joined import JoinedWrites
 from service.server.limits import HEADER_BYTES_MAX, HEADERS_MAX
 
@@ -76,6 +78,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._chunk_bytes = self._fed_bytes = self._first_bytes = 0
         self._body_bytes = 0
         self._refusal: _Refusal | None = None
+        services = app_state.get("services")
+        self._doorman = services.doorman if isinstance(services, Services) else None
+        self._route: str | None = None
+        self._held = bytearray()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a client; where there are too many, at the cost of the longest idle one."""
@@ -109,15 +115,26 @@ class LimitedProtocol(HttpToolsProtocol):
         self._body_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """Start the application, unless the head alone is reason not to."""
+        """Start the application, unless the head alone is reason not to.
+
+        While requests are turned away, wait for the body, which mostly came along: so that most
+        of them cost neither a task nor anything of the framework.
+        """
         if len(self.headers) > HEADERS_MAX or self._is_head_too_large():
             self._leave_parser(_HEADERS_TOO_LARGE)
         for name, value in self.headers:
             # The parser has made sure that it is a number.
             if name == b"content-length" and int(value) > self._limits.body_bytes:
                 self._leave_parser(self._body_too_large())
-        super().on_headers_complete()
         self._phase, self._since = _BODY, self.loop.time()
+        doorman = self._doorman
+        if doorman is not None and doorman.is_busy and self._can_hold():
+            self._route = doorman.route_of(self.parser.get_method(), self.url)
+        if self._route is None:
+            self._start()
+
+    def _start(self) -> None:
+        super().on_headers_complete()
         if self._readiness.is_draining:
             # So that clients come back elsewhere.
             self.cycle.keep_alive = False
@@ -127,14 +144,24 @@ class LimitedProtocol(HttpToolsProtocol):
         self._body_bytes += len(body)
         if self._body_bytes > self._limits.body_bytes:
             self._leave_parser(self._body_too_large())
-        super().on_body(body)
+        if self._route is None:
+            super().on_body(body)
+        else:
+            self._held += body
 
     def on_message_complete(self) -> None:
         """Last byte of a request."""
+        if self._route is not None and self._is_turned_away(self._route):
+            return
         super().on_message_complete()
         # An application may have answered without reading the body.
         self._phase = _IDLE if self.cycle.response_complete else _ANSWER
         self._since = self.loop.time()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if self._doorman is not None:
+            self._doorman.gate.announce()
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """Take the next request of a client that sent several, else wait for one."""
@@ -168,6 +195,29 @@ class LimitedProtocol(HttpToolsProtocol):
                 self.transport.abort()
         elif age > (limits.header_s if self._phase == _HEAD else limits.body_s):
             self._refuse(_TOO_SLOW)
+
+    def _can_hold(self) -> bool:
+        """Whether nothing else is under way here, and the client waits for nothing."""
+        is_free = self.cycle is None or self.cycle.response_complete
+        return is_free and not self.expect_100_continue
+
+    def _is_turned_away(self, route: str) -> bool:
+        """Refuse a request that was held, or give it to the application after all."""
+        body, self._held, self._route = bytes(self._held), bytearray(), None
+        keep_alive = self.parser.should_keep_alive() and not self._readiness.is_draining
+        assert self._doorman is not None
+        refusal = self._doorman.refusal(route, self.url, body, keep_alive=keep_alive)
+        if refusal is None:
+            self._start()
+            if body:
+                super().on_body(body)
+            return False
+        self._phase, self._since = _IDLE, self.loop.time()
+        self.server_state.total_requests += 1
+        self.transport.write(refusal)
+        if not keep_alive:
+            self.transport.close()
+        return True
 
     def _is_head_too_large(self) -> bool:
         if self._fed_bytes <= HEADER_BYTES_MAX:

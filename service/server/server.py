@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import signal
 import socket
 import time
@@ -11,17 +12,31 @@ from typing import Final, NamedTuple
 import uvicorn
 from starlette.types import ASGIApp
 
+from service.api.admin import create_admin_app
+from service.api.app import create_app
 from service.api.metrics import Metrics
 from service.api.readiness import Readiness
 from service.errors import InvalidSettings
+from service.index.live import Live
 from service.server.limits import HttpLimits
 from service.server.protocol import LimitedProtocol
+from service.server.pulse import Pulse
 from service.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 GRACE_S: Final = 10
 """How long requests under way may take once nothing new is accepted."""
 
+UNREADY_LAG_S: Final = 1.0
+"""A loop that stood still for so long is not where a balancer should send traffic."""
+
+# How long uvicorn sleeps between two ticks.
+_TICK_S: Final = 0.1
 _BACKLOG: Final = 2048
+# uvloop accepts one connection of a listener in each turn of the loop. When turns take long, that
+# is when many come, new clients would wait for seconds.
+_ACCEPTS_PER_TURN: Final = 8
 # Bounds what one client can make the kernel, and then us, hold before we look at it.
 _RECEIVE_BUFFER_BYTES: Final = 64 << 10
 
@@ -69,14 +84,25 @@ class Server(uvicorn.Server):
 
     config: ServerConfig
 
-    def __init__(self, config: ServerConfig, admin: Admin | None = None) -> None:
+    def __init__(
+        self, config: ServerConfig, admin: Admin | None = None, pulse: Pulse | None = None
+    ) -> None:
         super().__init__(config)
+        self._pulse = pulse
+        self._doubles: list[socket.socket] = []
         self._leaves_at = float("inf")
         self._admin = admin
+        self._tick_due = float("inf")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the application, then listen; for admins too, where that is wanted."""
-        await super().startup(sockets)
+        listeners = list(sockets or ())
+        for each in listeners:
+            # Before it is doubled, as a double is made to block like its original. Workers share
+            # it, and one that is late for a connection would wait for the next.
+            each.setblocking(False)
+        self._doubles = [each.dup() for each in listeners for _ in range(_ACCEPTS_PER_TURN - 1)]
+        await super().startup([*listeners, *self._doubles])
         # What was opened stays: a full collection would go through all of it, for a tenth of a
         # second, while nobody is answered.
         gc.collect()
@@ -106,12 +132,56 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """End connections whose time is up, and the process when its time has come."""
         now = time.monotonic()
+        self._note_lag(now - self._tick_due)
+        is_alone = self._pulse is not None and not self._pulse.beat()
+        if is_alone and not self.config.readiness.is_draining:
+            _log.error("the supervisor is gone: this worker ends, too")
+            self.handle_exit(signal.SIGTERM, None)
         for connection in list(self.server_state.connections):
             assert isinstance(connection, LimitedProtocol)
             connection.expire(connection.loop.time())
         if now >= self._leaves_at:
             self.should_exit = True
-        return await super().on_tick(counter)
+        is_over = await super().on_tick(counter)
+        self._tick_due = time.monotonic() + _TICK_S
+        return is_over
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nothing more, finish what there is."""
+        if self._pulse is not None:
+            self._pulse.leave()
+        await super().shutdown([*(sockets or ()), *self._doubles])
+
+    def _note_lag(self, lag_s: float) -> None:
+        self.config.metrics.loop_lag.observe(max(lag_s, 0.0))
+        if lag_s >= UNREADY_LAG_S:
+            self.config.readiness.lagged()
+            _log.warning("the event loop stood still for %.1f s", lag_s)
+
+
+def serve_here(
+    settings: Settings,
+    live: Live,
+    listener: socket.socket,
+    admin_listener: socket.socket | None = None,
+    pulse: Pulse | None = None,
+) -> None:
+    """Serve in this process until it is told to end.
+
+    Args:
+        settings: what to serve and how.
+        live: the index, opened.
+        listener: of the public application.
+        admin_listener: of the admin application, where it is wanted here.
+        pulse: where a supervisor listens, if there is one.
+    """
+    readiness, metrics = Readiness(), Metrics()
+    app = create_app(settings, live, readiness=readiness, metrics=metrics)
+    admin = None
+    if admin_listener is not None:
+        steering = create_admin_app(app.guard, metrics)
+        admin = Admin(ServerConfig(steering, settings, readiness, metrics), admin_listener)
+    Server(ServerConfig(app, settings, readiness, metrics), admin, pulse).run([listener])
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -128,5 +198,6 @@ def listen(host: str, port: int) -> socket.socket:
             f"Cannot listen on {host} port {port}: {error.strerror}.",
             "Choose another with --host, --port, or end what listens there.",
         ) from None
+    listener.setblocking(False)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
     return listener

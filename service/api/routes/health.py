@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,13 +12,11 @@ from service.api.dependencies import ServicesDep
 from service.api.errors import problem, request_id_of
 from service.api.examples import NOT_READY
 from service.api.guarded_route import GuardedRoute, public, requires
+from service.api.lifespan import update_figures
 from service.api.schemas import K_MAX
-from service.cache.breaker import BreakerState
 from service.cache.tiers import CACHE_UNAVAILABLE
 
 router = APIRouter(route_class=GuardedRoute, tags=["operate"])
-
-_BREAKER_LEVEL: dict[BreakerState, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
 @router.get("/livez", summary="Is the process alive?")
@@ -110,12 +108,6 @@ async def info(services: ServicesDep) -> dict[str, object]:
 )
 @requires("read")
 async def metrics(services: ServicesDep) -> Response:
-    """The text exposition format."""
-    services.metrics.fresh_items.set(len(services.live.current.shelf.fresh.items))
-    redis = services.cache.redis
-    if redis is not None:
-        services.metrics.breaker.labels("redis").set(_BREAKER_LEVEL[redis.breaker_state])
-    return Response(
-        generate_latest(services.metrics.registry),
-        headers={"content-type": CONTENT_TYPE_LATEST},
-    )
+    """The text exposition format; where several workers serve, of all of them together."""
+    update_figures(services)
+    return Response(services.metrics.exposition(), headers={"content-type": CONTENT_TYPE_LATEST})

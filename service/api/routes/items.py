@@ -169,7 +169,7 @@ async def _changes(edits: Edits, serving: Serving, services: Services) -> list[C
 
 
 async def _encode(texts: list[str], serving: Serving, services: Services) -> Vectors:
-    return await services.compute.run(lambda: serving.encoder.encode_items(texts))
+    return await services.encoding.run(lambda: serving.encoder.encode_items(texts))
 
 
 async def _commit(changes: list[Change], request: Request, services: Services) -> Response:

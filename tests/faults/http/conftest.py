@@ -1,21 +1,25 @@
 """The service behind its real server in this process, and clients that write bytes as they like."""
 
+import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from service.api.app import create_app
-from service.api.lifespan import open_live
+from service.api.lifespan import Services, open_live
 from service.api.metrics import Metrics
 from service.api.readiness import Readiness
 from service.index.live import Live
 from service.server.server import Server, ServerConfig, listen
 from service.settings import Settings
+
+T = TypeVar("T")
 
 GET = b"GET /items/pin-3/similar?k=2 HTTP/1.1\r\nHost: test\r\n\r\n"
 POST_HEAD = b"POST /recommend HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
@@ -29,6 +33,8 @@ class Client:
         # The kernel would take megabytes off our hands that nobody reads.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 << 10)
         self._unread = b""
+        self.headers: dict[str, str] = {}
+        """Of the last answer, by their names in lower case."""
 
     def send(self, *pieces: bytes) -> None:
         for piece in pieces:
@@ -47,15 +53,17 @@ class Client:
     def answer(self) -> tuple[int, bytes]:
         """Read one answer: status and body."""
         head = self._until(b"\r\n\r\n")
-        length = next(
-            int(line.partition(b":")[2])
-            for line in head.split(b"\r\n")
-            if line.lower().startswith(b"content-length:")
-        )
+        lines = [line.decode("latin-1").partition(":") for line in head.split(b"\r\n")[1:]]
+        self.headers = {name.lower(): value.strip() for name, _, value in lines}
+        length = int(self.headers["content-length"])
         while len(self._unread) < length:
             self._receive()
         body, self._unread = self._unread[:length], self._unread[length:]
         return int(head.split(b" ", 2)[1]), body
+
+    def interim(self) -> int:
+        """Read the head of an interim answer: its status."""
+        return int(self._until(b"\r\n\r\n").split(b" ", 2)[1])
 
     def is_closed(self) -> bool:
         """Wait until the other side hangs up; False after some seconds."""
@@ -102,8 +110,34 @@ class Serving:
         client.send(request)
         return client.answer()
 
+    def services(self) -> Services:
+        """What the lifespan opened."""
+        found: Services = self.server.lifespan.state["services"]
+        return found
+
+    def on_loop(self, coroutine: Coroutine[object, object, T]) -> T:
+        """Run something on the server's event loop."""
+        loop = self.server.servers[0].get_loop()
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(10)
+
+    def inflight(self) -> float:
+        """Requests that the application is answering."""
+        return self.server.config.metrics.registry.get_sample_value("rec_inflight") or 0.0
+
     def rejected(self, status: int) -> float:
         return float(self.server.config.metrics.rejected.labels(str(status))._value.get())
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert true(), f"waited in vain for {what}"
+
+
+@pytest.fixture
+def wait() -> Callable[[Callable[[], bool], str], None]:
+    return wait_until
 
 
 @pytest.fixture(scope="session")

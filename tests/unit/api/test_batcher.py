@@ -62,7 +62,9 @@ class Clock:
 class Bench:
     """A batcher, and what stands around it."""
 
-    def __init__(self, batch_tokens: int, queue_tokens: int, threads: int) -> None:
+    def __init__(
+        self, batch_tokens: int, queue_tokens: int, threads: int, wait_s: float = float("inf")
+    ) -> None:
         self.clock = Clock()
         self.metrics = Metrics()
         self.compute = ComputePool(threads, queue=64)
@@ -71,6 +73,7 @@ class Bench:
             self.metrics,
             batch_tokens=batch_tokens,
             queue_tokens=queue_tokens,
+            wait_s=wait_s,
             batches_at_once=threads,
             clock=self.clock,
         )
@@ -95,8 +98,13 @@ MakeBench = Callable[..., Bench]
 async def make_bench() -> AsyncIterator[MakeBench]:
     made: list[Bench] = []
 
-    def make(batch_tokens: int = 512, queue_tokens: int = 8192, threads: int = 1) -> Bench:
-        made.append(Bench(batch_tokens, queue_tokens, threads))
+    def make(
+        batch_tokens: int = 512,
+        queue_tokens: int = 8192,
+        threads: int = 1,
+        wait_s: float = float("inf"),
+    ) -> Bench:
+        made.append(Bench(batch_tokens, queue_tokens, threads, wait_s))
         return made[-1]
 
     yield make
@@ -193,6 +201,61 @@ async def test_more_tokens_than_may_wait_are_refused_at_once(make_bench: MakeBen
     encoder.gate.set()
     assert len(await asyncio.gather(*tasks)) == 3
     assert len(await bench.batcher.encode("y" * 60, encoder, LATER)) == DIM
+
+
+async def slow_batch(bench: Bench, encoder: GatedEncoder, seconds: float) -> None:
+    """Encode a text of 8 tokens, which takes so long on the batcher's clock."""
+    encoder.gate.clear()
+    task = bench.ask("s" * 18, encoder)
+    await running(encoder)
+    bench.clock.now += seconds
+    encoder.gate.set()
+    await task
+
+
+async def test_a_text_that_would_wait_too_long_for_its_batch_is_refused_when_it_comes(
+    make_bench: MakeBench,
+) -> None:
+    """8 tokens a second, as was seen: so 24 tokens ahead are three seconds."""
+    bench, encoder = make_bench(wait_s=2.5), GatedEncoder()
+    await slow_batch(bench, encoder, seconds=1.0)
+    encoder.gate.clear()
+    tasks = [bench.ask("r" * 18, encoder)]
+    await running(encoder)
+    for _ in range(2):
+        assert not bench.batcher.is_full
+        tasks.append(bench.ask("w" * 18, encoder))
+        await settle()
+    assert (bench.batcher.wait_s, bench.batcher.is_full) == (3.0, True)
+    with pytest.raises(Overloaded):
+        await bench.batcher.encode("n", encoder, LATER)
+    encoder.gate.set()
+    assert len(await asyncio.gather(*tasks)) == 3
+    assert not bench.batcher.is_full
+
+
+async def test_a_caller_with_less_time_than_the_queue_takes_is_refused_earlier(
+    make_bench: MakeBench,
+) -> None:
+    bench, encoder = make_bench(wait_s=100.0), GatedEncoder()
+    await slow_batch(bench, encoder, seconds=1.0)
+    encoder.gate.clear()
+    tasks = [bench.ask("r" * 18, encoder)]
+    await running(encoder)
+    tasks.append(bench.ask("w" * 18, encoder))
+    await settle()
+    with pytest.raises(Overloaded):
+        await bench.batcher.encode("n", encoder, bench.clock() + 1.0)
+    encoder.gate.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_text_that_finds_nobody_waiting_is_never_refused_however_slow_the_model(
+    make_bench: MakeBench,
+) -> None:
+    bench, encoder = make_bench(wait_s=0.001), GatedEncoder()
+    await slow_batch(bench, encoder, seconds=60.0)
+    assert len(await bench.batcher.encode("next", encoder, LATER)) == DIM
 
 
 async def test_a_text_whose_caller_has_left_is_never_encoded(make_bench: MakeBench) -> None:

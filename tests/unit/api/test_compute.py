@@ -1,5 +1,6 @@
 """Short work runs where it is asked for, long work on a thread: by what its kind took lately."""
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import TypeAlias
@@ -7,7 +8,7 @@ from typing import TypeAlias
 import pytest
 
 from service.api.compute import SHORT_S, ComputePool
-from service.errors import Overloaded
+from service.errors import DeadlineExceeded, Overloaded
 
 Take: TypeAlias = Callable[[float], str]
 
@@ -67,6 +68,31 @@ async def test_short_work_is_not_refused_where_threads_are_full(
     with pytest.raises(Overloaded):
         await pool.run_by_cost("other", lambda: 7)
     pool.pending = 0
+
+
+async def test_work_whose_turn_comes_after_its_deadline_is_never_begun(
+    pool: ComputePool, take: Take, now: list[float]
+) -> None:
+    begun: list[str] = []
+    release = threading.Event()
+    first = asyncio.create_task(pool.run(release.wait))
+    await asyncio.sleep(0)
+    late = asyncio.create_task(pool.run(lambda: begun.append("late"), deadline=1.0))
+    await asyncio.sleep(0)
+    now[0] = 1.0
+    release.set()
+    await first
+    with pytest.raises(DeadlineExceeded):
+        await late
+    assert begun == []
+
+
+async def test_whoever_waits_for_a_thread_is_told_when_one_is_free(pool: ComputePool) -> None:
+    told: list[int] = []
+    pool.on_finish = lambda: told.append(pool.pending)
+    await pool.run(lambda: None)
+    await asyncio.sleep(0)
+    assert told == [0]
 
 
 async def test_an_error_of_the_work_is_the_callers(pool: ComputePool, take: Take) -> None:
