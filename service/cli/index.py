@@ -78,7 +78,8 @@ def prune(
     elif yes or typer.confirm(f"Delete {len(going)} of {name}?", abort=True):
         freed = retention.prune(settings.indexes_dir, name, keep)
         total = sum(each.size_bytes for each in freed)
-        out.print(f"Deleted {len(freed)} versions, {total / 1e6:,.1f} MB")
+        versions = "1 version" if len(freed) == 1 else f"{len(freed)} versions"
+        out.print(f"Deleted {versions}, {total / 1e6:,.1f} MB")
 
 
 @index.command("list")
@@ -126,7 +127,7 @@ def _print_gates(gates: Sequence[Gate]) -> None:
     for gate in gates:
         table.add_row(
             gate.name,
-            "-" if gate.figure is None else f"{gate.figure:g}",
+            gate.shown,
             gate.limit,
             Text(gate.verdict, colours[gate.verdict]),
             Text(gate.note),

@@ -27,6 +27,13 @@ class Gate(BaseModel):
     verdict: Literal["passed", "failed", "skipped"]
     note: str = ""
 
+    @property
+    def shown(self) -> str:
+        """The figure as people read it; `-` where there is none."""
+        if self.figure is None:
+            return "-"
+        return f"{self.figure:,.0f}" if self.figure.is_integer() else f"{self.figure:g}"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

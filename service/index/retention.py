@@ -93,7 +93,8 @@ def _free_vectors(folder: Path) -> None:
     except (PublishConflict, CorruptArtifact) as error:
         _log.warning("stored vectors stay until the next pruning: %s", error)
     else:
-        _log.info("%d bytes of stored vectors deleted", gone.freed_bytes)
+        if gone.freed_bytes:
+            _log.info("%d bytes of stored vectors deleted", gone.freed_bytes)
 
 
 def _size(folder: Path) -> int:

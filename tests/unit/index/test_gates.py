@@ -101,3 +101,11 @@ def test_first_publication_says_that_there_is_nothing_to_compare_with(manifest: 
 def test_small_versions_are_not_compared(manifest: Manifest) -> None:
     gates = judge(measured(manifest), measured(manifest, items=99), ALIKE, Limits())
     assert "fewer than 100 items before" in gates[-1].note
+
+
+@pytest.mark.parametrize(
+    ("figure", "shown"),
+    [(1_000_020.0, "1,000,020"), (0.9537, "0.9537"), (1.0, "1"), (0.0, "0"), (None, "-")],
+)
+def test_figures_are_shown_as_people_read_them(figure: float | None, shown: str) -> None:
+    assert Gate(name="any", figure=figure, limit="", verdict="passed").shown == shown
