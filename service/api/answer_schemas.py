@@ -17,7 +17,11 @@ class ItemOut(BaseModel):
     """One recommended item."""
 
     id: str
-    score: float
+    score: float = Field(
+        description="Higher is better: a similarity, boosts added; 0 where there is nothing to be "
+        "similar to. With `best_score`, -2 less the similarity to a dislike that is nearer than "
+        "every like."
+    )
     promoted: Literal[True] | None = Field(
         None, description="It has its place as a promotion, not by its score."
     )

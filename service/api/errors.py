@@ -150,7 +150,7 @@ async def on_magpie_error(request: Request, error: Exception) -> Response:
 async def on_validation_error(request: Request, error: Exception) -> Response:
     """Say what is wrong with a body or parameter, without repeating it."""
     assert isinstance(error, ValidationError)
-    status, code, detail, errors = _flaws(error)
+    status, code, detail, errors = _flaws(error, "query" if request.method == "GET" else "body")
     return problem(status, code, detail, request_id_of(request), errors)
 
 
@@ -219,7 +219,7 @@ def _said(error: MagpieError) -> _Said | None:
     return None
 
 
-def _flaws(error: ValidationError) -> _Said:
+def _flaws(error: ValidationError, part: str = "body") -> _Said:
     found = error.errors(include_input=False, include_url=False, include_context=False)
     if found and found[0]["type"] == "json_invalid":
         return HTTPStatus.BAD_REQUEST, "invalid_json", "The body is not valid JSON.", []
@@ -227,11 +227,11 @@ def _flaws(error: ValidationError) -> _Said:
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "invalid_request",
         "The request does not have the form that the API documents; see `errors`.",
-        [_described(each) for each in found[:_ERRORS_SHOWN]],
+        [_described(each, part) for each in found[:_ERRORS_SHOWN]],
     )
 
 
-def _described(error: ErrorDetails) -> dict[str, str]:
+def _described(error: ErrorDetails, part: str) -> dict[str, str]:
     where = ".".join(str(part) for part in error["loc"] if part != "__root__")
     # pydantic names the caller's own key for an unknown field; do not echo it.
     if error["type"] == "extra_forbidden":
@@ -240,4 +240,7 @@ def _described(error: ErrorDetails) -> dict[str, str]:
     parts = where.split(".")
     if "attributes" in parts:
         where = ".".join(parts[: parts.index("attributes") + 1])
-    return {"where": where or "body", "what": error["msg"]}
+    what = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        what = "A name stands here that the API does not know."
+    return {"where": where or part, "what": what}

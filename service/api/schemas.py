@@ -80,7 +80,7 @@ class _Wish(Wire):
         None,
         description="How likes and dislikes are combined: `average_vector`, `sum_scores`, or "
         "`best_score`, where the nearest seed decides. The last two can go by dislikes alone. "
-        "When absent: `average_vector` with a text, otherwise `best_score`.",
+        "When absent: `best_score` where there are likes and no text, otherwise `average_vector`.",
     )
     filter: FilterIn = FilterIn()
     exclude: tuple[IdText, ...] = Field(

@@ -101,15 +101,16 @@ def _answer(
     if plan.query.explain:
         items = explained(items, plan, shelf)
     count = len(items)
-    is_fallback = plan.wish is None
+    # A list that the caller gave is found, whatever its order.
+    is_filled = plan.wish is None and plan.among is None
     return Recommendations(
         items=items,
         source=_source(plan),
         counts=Counts(
             asked=plan.asked,
-            found=0 if is_fallback else count,
-            back_filled=count if is_fallback else 0,
-            back_filled_from="newest" if is_fallback and count else None,
+            found=0 if is_filled else count,
+            back_filled=count if is_filled else 0,
+            back_filled_from="newest" if is_filled and count else None,
             filter=_left_out(plan, shelf),
             min_score=pool.too_low,
             limit_per=ranked.too_many,

@@ -17,6 +17,7 @@ from service.types import ItemId, Scores, Strategy, Vector, Vectors
 _GROUPS: Final = 4
 # Below every similarity of unit vectors.
 _REJECTED: Final = np.float32(-2.0)
+_LOWEST_LIKING: Final = -1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +41,10 @@ class Wish:
     against_weights: Vector
     probes: Vectors
     is_linear: bool
+
+    def is_turned_away(self, score: float) -> bool:
+        """Tell by its score whether an item is nearer to a dislike than to everything liked."""
+        return not self.is_linear and len(self.parts) > 0 and score < _LOWEST_LIKING
 
     def scores(self, items: Vectors) -> Scores:
         """Score float32 (n, dim) item vectors; returns float32 (n,), higher is better."""

@@ -15,7 +15,8 @@ _PLACEHOLDER = re.compile(r"{(\w+)}")
 def sentence(item: Recommendation, why: Why, plan: Plan, shelf: Shelf) -> str:
     """Tell why an item is in the list, in words."""
     if plan.wish is None:
-        reason = "This is among the newest items"
+        is_given = plan.among is not None
+        reason = "This is one of the given items" if is_given else "This is among the newest items"
     elif why.because:
         reason = f"This is here because {_because(why.because, plan, shelf)}"
     elif plan.query.dislike and not len(plan.wish.parts):
@@ -24,6 +25,8 @@ def sentence(item: Recommendation, why: Why, plan: Plan, shelf: Shelf) -> str:
         reason = "This is among the nearest that were left"
     if why.shared and (first := why.because[0].id):
         reason += f"; like {_quoted_title(first, shelf)} it has {_common(why.shared)}"
+    if plan.wish is not None and plan.wish.is_turned_away(item.score - why.boost):
+        reason += "; it is nearer to something that you disliked"
     if why.boost:
         reason += f"; its score was {'raised' if why.boost > 0 else 'lowered'} by a boost"
     if item.is_promoted:

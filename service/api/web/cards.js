@@ -2,7 +2,7 @@
 
 import { print } from "./art.js";
 import {
-  descriptionOf, factsOf, humanise, imageOf, listsOf, markLanguage, titleOf, valuesOf,
+  descriptionOf, factsOf, humanise, imageOf, listsOf, markLanguage, titleOf, valuesOf, valueWords,
 } from "./catalogue.js";
 import { element, icon } from "./dom.js";
 import { hash, themeOf } from "./hues.js";
@@ -116,9 +116,8 @@ export function collectButton(item, board, className) {
 }
 
 function factText(key, value) {
-  if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value === "number" && /price|cost/i.test(key)) return value.toFixed(2);
-  return String(value);
+  return valueWords(key, value);
 }
 
 /** The large sheet of one pin. */

@@ -100,11 +100,11 @@ export function humanise(value) {
 
 const LANGUAGES = new Intl.DisplayNames(["en"], { type: "language", fallback: "code" });
 
-/** A value as words: yes and no, names of languages, and else as `humanise`. */
+/** A value in words where it has some: yes and no, names of languages. */
 export function valueWords(key, value) {
   if (typeof value === "boolean") return value ? "Yes" : "No";
   const isTag = LANGUAGE_LIKE.test(key) && /^[a-z]{2,3}(-[a-z0-9]{2,8})*$/i.test(value);
-  return isTag ? LANGUAGES.of(value) : humanise(value);
+  return isTag ? LANGUAGES.of(value) : String(value);
 }
 
 /** True where two items having this value in common says something about taste. */

@@ -24,7 +24,9 @@ export function facetsOf(info, filterKey) {
     if (kind !== "keyword") facets.push({ key, kind: "number", values: [] });
     if (kind === "number") continue;
     const words = top.filter(([value]) => typeof value !== "number");
-    const isTelling = words.length ? words[0][1] > 1 : values < info.index.items / 2;
+    const { items } = info.index;
+    // More values than items: they stand in lists, such as tags.
+    const isTelling = words.length ? words[0][1] > 1 : values < items / 2 || values > items;
     if (!isTelling || DATE_LIKE.test(key)) continue;
     const isListed = words.length > 0 && values <= VALUES_MAX && top.length === values;
     facets.push({ key, kind: isListed ? "values" : "word", values: words });

@@ -5,6 +5,7 @@ import { humanise, markLanguage, valueWords } from "./catalogue.js";
 import { element, icon } from "./dom.js";
 
 const SHOWN_FIRST = 12;
+const WIDE_FROM = 7;
 
 export class Filters {
   #parts;
@@ -53,6 +54,7 @@ export class Filters {
     const legend = markLanguage(element("legend", {}, humanise(facet.key)), facet.key);
     const made = element("fieldset", { class: `facet of-${facet.kind}` }, legend);
     made.dataset.key = facet.key;
+    made.classList.toggle("wide", facet.kind === "values" && facet.values.length >= WIDE_FROM);
     made.append(...make.call(this, facet).flat().filter(Boolean));
     return made;
   }
@@ -91,7 +93,7 @@ export class Filters {
       not: { not: without(not) },
     }[state];
     const said = { "": "", any: ", only with it", not: ", only without it" }[state];
-    const shown = valueWords(key, typed);
+    const shown = humanise(valueWords(key, typed));
     const made = element("button", {
       type: "button", class: "choice", "data-field": `${key} ${value}`,
       "aria-pressed": String(state !== ""), "aria-label": `${shown}${said}`,
@@ -138,6 +140,6 @@ export class Filters {
         this.#set(key, { [name]: value === "" ? null : Number(value) });
       },
     });
-    return [element("div", { class: "bounds" }, bound("min", "from"), "to", bound("max", "up to"))];
+    return [element("div", { class: "bounds" }, bound("min", "from"), element("span", {}, "to"), bound("max", "up to"))];
   }
 }

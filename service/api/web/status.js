@@ -62,7 +62,7 @@ const stageWords = ({ total, parts }) =>
 
 function stageBar(stages) {
   const segments = stages.parts.map(([name, spent]) => {
-    const part = element("span", { class: `stage of-${name}` }, name);
+    const part = element("span", { class: `stage of-${name}` }, element("span", {}, name));
     part.style.flexGrow = String(spent);
     return part;
   });

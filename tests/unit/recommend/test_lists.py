@@ -268,3 +268,24 @@ def test_many_questions_are_answered_as_each_alone(fan: Shelf) -> None:
             alone = recommend(query, fan, None)
             assert ids(found, fan) == ids(alone, fan)
             assert (found.counts, found.degraded) == (alone.counts, alone.degraded)
+
+
+def test_a_list_that_the_caller_gave_counts_as_found(fan: Shelf) -> None:
+    given = tuple(map(ItemId, ["i7", "i1", "gone"]))
+    query = Query(like=like("unknown"), k=3, among=given, explain=True, in_words=True)
+    found = recommend(query, fan, None)
+    assert (found.counts.found, found.counts.back_filled) == (2, 0)
+    assert found.counts.back_filled_from is None
+    assert found.items[0].why is not None
+    assert found.items[0].why.words == "This is one of the given items."
+
+
+def test_an_item_nearer_to_a_dislike_says_so(fan: Shelf) -> None:
+    query = Query(like=like("i0"), dislike=like("i9"), k=8, explain=True, in_words=True)
+    found = recommend(query, fan, None)
+    said = [
+        "nearer to something that you disliked" in (e.why.words if e.why else "")
+        for e in found.items
+    ]
+    assert said == [item.score < -1 for item in found.items]
+    assert {True, False} == set(said)
