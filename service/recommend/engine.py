@@ -90,7 +90,16 @@ def _plans(
 
 
 def _may_find_more(plan: Plan, pool: Pool, ranked: Ranked) -> bool:
-    return len(ranked.rows) < plan.asked and not pool.is_exhausted
+    if pool.is_exhausted:
+        return False
+    return len(ranked.rows) < plan.asked or _holds_turned_away(plan, ranked)
+
+
+def _holds_turned_away(plan: Plan, ranked: Ranked) -> bool:
+    wish = plan.wish
+    if wish is None or not ranked.scores or not len(wish.against):
+        return False
+    return wish.is_turned_away(min(ranked.scores))
 
 
 def _answer(

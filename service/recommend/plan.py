@@ -138,12 +138,15 @@ def plan_of(query: Query, shelf: Shelf, text_vector: Vector | None, masks: Boost
         shown=shown,
         missing=missing,
         asked=query.k,
-        pool=_pool_size(query),
+        pool=_pool_size(query, wish),
     )
 
 
-def _pool_size(query: Query) -> int:
-    if not (query.diversity or query.limit_per or query.boost or query.promoted):
+def _pool_size(query: Query, wish: Wish | None) -> int:
+    # Among the nearest may be many that are nearer still to a dislike.
+    turns_away = wish is not None and not wish.is_linear and len(wish.against)
+    shapes = query.diversity or query.limit_per or query.boost or query.promoted
+    if not (shapes or turns_away):
         return query.k
     return max(min(_OVERFETCH * query.k, query.k + _SPARE_MAX), _POOL_MIN)
 

@@ -289,3 +289,14 @@ def test_an_item_nearer_to_a_dislike_says_so(fan: Shelf) -> None:
     ]
     assert said == [item.score < -1 for item in found.items]
     assert {True, False} == set(said)
+
+
+def test_no_item_nearer_to_a_dislike_comes_while_another_one_is_left(
+    make_snapshot: MakeSnapshot,
+) -> None:
+    # The nearest hundred are nearer still to what is disliked; behind them are good ones.
+    near = {f"near{n}": [1.0, 0.3 + n / 1000, 0.0] for n in range(100)}
+    good = {f"good{n}": [1.0, -0.5, n / 100] for n in range(10)}
+    shelf = make_snapshot({"liked": [1.0, 0.0, 0.0], "bad": [1.0, 0.5, 0.0], **near, **good}, {})
+    found = ask(shelf, like=like("liked"), dislike=like("bad"), k=5, near_duplicates=True)
+    assert all(each.startswith("good") for each in found)
