@@ -16,9 +16,10 @@ from typing import Final
 
 from service.cache.address import RedisAddress
 from service.cache.breaker import Breaker, BreakerState
+from service.cache.connection import Connection
 from service.cache.failures import ANSWERED, UNDECIDED, Failure, RedisFault
 from service.cache.frame import FRAME_OVERHEAD_BYTES, BadFrame, Stored, seal, unseal
-from service.cache.pipeline import Pipeline, RedisLimits, Reply, connect, pack
+from service.cache.pipeline import RedisLimits, Reply, pack
 from service.cache.room import Room, read_room
 
 logger = logging.getLogger(__name__)
@@ -77,18 +78,16 @@ class RedisCache:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._address = address
+        self._connection = Connection(address, limits)
         self._limits = limits
         self._breaker = breaker
         self._max_server_bytes = max_server_bytes
         self._clock = clock
         self._wall_clock = wall_clock
-        self._pipeline: Pipeline | None = None
-        self._connecting: asyncio.Task[Pipeline] | None = None
         # Of a hostile 50 MB value no more than the limit plus one byte arrives.
         last = FRAME_OVERHEAD_BYTES + limits.max_value_bytes
         self._get = pack("GETRANGE", b"\0", 0, last).split(b"$1\r\n\0\r\n", 1)
-        self._hits = self._misses = self._writes = self._connects = 0
+        self._hits = self._misses = self._writes = 0
         self._failures: Counter[Failure] = Counter()
         self._last_refused: dict[Failure, float] = {}
         self._last_loss: RedisFault | None = None
@@ -130,8 +129,8 @@ class RedisCache:
             writes=self._writes,
             failures=dict(self._failures),
             breaker=self._breaker.state,
-            connects=self._connects,
-            pending=0 if self._pipeline is None else self._pipeline.pending,
+            connects=self._connection.connects,
+            pending=self._connection.pending,
         )
 
     async def get(self, key: bytes) -> Lookup:
@@ -142,7 +141,9 @@ class RedisCache:
             return Lookup(None, "open")
         before, after = self._get
         try:
-            frame = await self._ask(b"%b$%d\r\n%b\r\n%b" % (before, len(key), key, after))
+            frame = await self._connection.ask(
+                b"%b$%d\r\n%b\r\n%b" % (before, len(key), key, after)
+            )
             stored = None if frame == b"" else await self._unseal(key, frame)
         except RedisFault as fault:
             self._misses += 1
@@ -171,9 +172,11 @@ class RedisCache:
             return refusal
         frame = seal(key, Stored(value, self._wall_clock() + ttl_s, cost_s))
         try:
-            reply = await self._ask(pack("SET", key, frame, "PX", max(1, round(ttl_s * 1e3))))
+            reply = await self._connection.ask(
+                pack("SET", key, frame, "PX", max(1, round(ttl_s * 1e3)))
+            )
             if reply != b"OK":
-                self._drop_connection()
+                self._connection.drop()
                 raise RedisFault("corrupt")
         except RedisFault as fault:
             return self._fail(fault)
@@ -198,8 +201,8 @@ class RedisCache:
         try:
             # Both go out in one write. The first does nothing where the counter exists.
             _, total = await asyncio.gather(
-                self._ask(pack("SET", key, 0, "EX", life_s, "NX")),
-                self._ask(pack("INCRBY", key, amount)),
+                self._connection.ask(pack("SET", key, 0, "EX", life_s, "NX")),
+                self._connection.ask(pack("INCRBY", key, amount)),
             )
         except RedisFault as fault:
             self._fail(fault)
@@ -210,7 +213,7 @@ class RedisCache:
     async def ping(self) -> Failure | None:
         """Ask Redis for a sign of life, whatever the breaker thinks. Returns what is wrong."""
         try:
-            await self._ask(pack("PING"))
+            await self._connection.ask(pack("PING"))
         except RedisFault as fault:
             return fault.failure
         return None
@@ -220,7 +223,9 @@ class RedisCache:
         if not self._breaker.admit():
             return "open"
         try:
-            self.room = read_room(await self._ask(pack("INFO", "memory")), self._max_server_bytes)
+            self.room = read_room(
+                await self._connection.ask(pack("INFO", "memory")), self._max_server_bytes
+            )
         except RedisFault as fault:
             return self._fail(fault)
         self._succeed()
@@ -228,37 +233,7 @@ class RedisCache:
 
     async def aclose(self) -> None:
         """Close the connection. Call it when no operation is under way any more."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.wait([self._connecting])
-        if self._pipeline is not None:
-            await self._pipeline.aclose()
-            self._pipeline = None
-
-    async def _ask(self, command: bytes) -> Reply:
-        pipeline = self._pipeline
-        if pipeline is not None and not pipeline.is_lost:
-            return await pipeline.ask(command)
-        try:
-            # Connecting and asking together must fit into the budget.
-            async with asyncio.timeout(self._limits.budget_s):
-                pipeline = await self._connect()
-                return await pipeline.ask(command)
-        except TimeoutError:
-            raise RedisFault("timeout") from None
-
-    async def _connect(self) -> Pipeline:
-        if self._connecting is None:
-            self._connects += 1
-            self._connecting = asyncio.create_task(connect(self._address, self._limits))
-            self._connecting.add_done_callback(self._connected)
-        # One attempt for all who wait; it outlives a caller who leaves.
-        return await asyncio.shield(self._connecting)
-
-    def _connected(self, connecting: asyncio.Task[Pipeline]) -> None:
-        self._connecting = None
-        if not connecting.cancelled() and connecting.exception() is None:
-            self._pipeline = connecting.result()
+        await self._connection.aclose()
 
     async def _unseal(self, key: bytes, frame: Reply) -> Stored:
         try:
@@ -267,15 +242,10 @@ class RedisCache:
             # Either the stored bytes are bad or the reply is not ours. Remove the one and leave
             # the connection, whose next replies may be shifted too.
             try:
-                await self._ask(pack("UNLINK", key))
+                await self._connection.ask(pack("UNLINK", key))
             finally:
-                self._drop_connection()
+                self._connection.drop()
             raise RedisFault("corrupt") from None
-
-    def _drop_connection(self) -> None:
-        if self._pipeline is not None:
-            self._pipeline.drop("connect")
-            self._pipeline = None
 
     def _refusal(self, size_bytes: int) -> Failure | None:
         if size_bytes > self._limits.max_value_bytes:
