@@ -85,7 +85,7 @@ def test_the_stages_of_each_answer_are_drawn_as_they_come(visit: "Visit") -> Non
     page = visit.open("#q=a+question+that+is+new+to+it")
     stages = page.locator("#stages")
     expect(stages).to_have_attribute("aria-label", visit_stages("total", "encode", "search"))
-    drawn = stages.locator(".stage").all_inner_texts()
+    drawn = stages.locator(".stage").all_text_contents()
     assert {"encode", "search", "rank"} <= set(drawn)
     first = stages.get_attribute("aria-label")
     visit.after(page.locator("#more").click)
