@@ -7,35 +7,30 @@ import numpy as np
 
 from service.catalogue.columns import Column, as_float
 from service.catalogue.rows import cut
-from service.catalogue.table import ItemTable
 from service.errors import InvalidFilter
 from service.types import Condition, Filter, Mask, Match, Range
 
 _LISTED_KEYS = 20
 
 
-def compile_filter(filter: Filter, table: ItemTable) -> Mask | None:
-    """Find the items that a filter lets through.
+def filter_columns(filter: Filter, columns: Mapping[str, Column], size: int) -> Mask:
+    """Find the items that a filter lets through; an empty one lets all of them.
 
     Text matches text, true and false match themselves, numbers match numbers (1 equals 1.0);
     a list matches if one of its entries does. An item without the attribute meets no condition
     on it.
 
+    Args:
+        filter: the conditions.
+        columns: the attributes, by key.
+        size: how many items there are.
+
     Returns:
-        bool (len(table),), or None if the filter is empty and all items pass.
+        bool (size,).
 
     Raises:
         InvalidFilter: an unknown key, one whose values are too long to filter by, or a range
             without a bound, with a NaN, or on a key without numbers.
-    """
-    return filter_columns(filter, table.columns, len(table)) if filter else None
-
-
-def filter_columns(filter: Filter, columns: Mapping[str, Column], size: int) -> Mask:
-    """Do the same for any columns over `size` items; an empty filter lets all of them through.
-
-    Raises:
-        InvalidFilter: see `compile_filter`.
     """
     mask = np.ones(size, np.bool_)
     for condition in filter.must:

@@ -185,7 +185,7 @@ class Shelf:
             bool (len(self),), read-only, or None if the filter is empty.
 
         Raises:
-            InvalidFilter: see `compile_filter`.
+            InvalidFilter: see `filter_columns`.
         """
         return self._masks.get_or_make(filter, lambda: self._allowed(filter)) if filter else None
 
