@@ -33,7 +33,8 @@ fuzz: $(VENV)/.installed-test ## 20,000 odd requests, by the OpenAPI document an
 
 test-faults: $(VENV)/.installed-test system-packages ## the long part of the fault tests, with counts
 	FAULTS=all $(BIN)/pytest -q -s tests/faults tests/e2e/test_swaps.py tests/e2e/test_cache_faults.py \
-	    tests/e2e/test_drain.py tests/unit/api/test_answer_keys.py
+	    tests/e2e/test_drain.py tests/e2e/test_overload.py tests/e2e/test_workers.py \
+	    tests/unit/api/test_answer_keys.py
 
 check: $(VENV)/.installed-test ## format, lint, spelling, types, import contracts
 	$(BIN)/ruff format --check .

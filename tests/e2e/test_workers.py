@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -24,6 +25,9 @@ NOW = datetime(2026, 11, 2, tzinfo=UTC)
 TITLES = ["rye bread", "sourdough bread", "white bread rolls", "flower pot", "garden flower bed"]
 PATH = "/items/item-1/similar?k=2"
 REQUESTS = "http_server_request_duration_seconds_count"
+
+# Processor time is counted in hundredths of a second.
+IDLE_S = 10.0 if os.environ.get("FAULTS") == "all" else 3.0
 
 Workshop = Any
 Wait = Callable[..., None]
@@ -117,6 +121,11 @@ def figures(service: Any, name: str) -> dict[str, float]:
         for sample in family.samples
         if sample.name == name
     }
+
+
+def processor_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def listens(pid: int, port: int) -> bool:
@@ -219,6 +228,19 @@ def test_one_worker_listens_for_admins_and_its_place_is_filled_again(
         with _asking(f"http://127.0.0.1:{port}") as connection:
             connection.request("POST", "/admin/reload")
             assert connection.getresponse().status == 200
+
+
+def test_workers_that_nobody_asks_leave_the_cores_alone(shop: Workshop, wait: Wait) -> None:
+    """G48: at most 2 % of a core each, and the supervisor with them."""
+    with two_workers(shop) as service:
+        wait(lambda: serving_workers(service) == 2, "both workers")
+        processes = [psutil.Process(pid) for pid in (service.process.pid, *workers(service))]
+        # The first second is for what comes after a start.
+        time.sleep(1.0)
+        before = [processor_s(each) for each in processes]
+        time.sleep(IDLE_S)
+        spent = [processor_s(each) - was for each, was in zip(processes, before, strict=True)]
+        assert max(spent) <= 0.02 * IDLE_S
 
 
 def test_workers_end_when_their_supervisor_is_killed(shop: Workshop, wait: Wait) -> None:
