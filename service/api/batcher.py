@@ -116,10 +116,7 @@ class QueryBatcher:
         return self.wait_s > self._wait_s
 
     def announce(self, size_bytes: int) -> None:
-        """Tell of a request with so long a text, which was read and will come here.
-
-        In one turn of the loop many may be read before the first of them is looked at.
-        """
+        """Tell of a request with so long a text, read in this turn, that will come here later."""
         if not self._tokens_announced:
             asyncio.get_running_loop().call_soon(self._forget_announced)
         self._tokens_announced += _SPECIAL_TOKENS + size_bytes // _BYTES_PER_TOKEN

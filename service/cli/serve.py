@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from tempfile import TemporaryDirectory
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 import typer
 from prometheus_client.multiprocess import mark_process_dead
@@ -35,7 +35,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to bind; MAGPIE_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to bind; MAGPIE_PORT.")] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that share the work; MAGPIE_WORKERS.")
+        int | None, typer.Option(min=1, help="Processes that share the work; MAGPIE_WORKERS.")
     ] = None,
     insecure: Annotated[
         bool | None,
@@ -55,12 +55,7 @@ def serve(
     )
     # First of all: whoever may not start should not have to wait for an index to hear it.
     Guard.of(settings)
-    if settings.workers > 1:
-        _run_several(settings)
-    # Before uvicorn starts, so that a missing index is told in two lines and not in a traceback.
-    with err.status("opening and verifying the index"):
-        live = open_live(settings)
-    _run(settings, live)
+    _run(settings)
 
 
 def quickstart(
@@ -95,16 +90,20 @@ def quickstart(
     _run(settings, live)
 
 
-def _run(settings: Settings, live: Live) -> None:
-    """Serve in this process."""
+def _run(settings: Settings, live: Live | None = None) -> None:
+    """Serve, here or in workers; they open the index themselves."""
     _warn(settings)
+    if settings.workers > 1:
+        _watch_over_workers(settings)
+    if live is None:
+        # Before uvicorn starts, so that a missing index is told in two lines, without a traceback.
+        with err.status("opening and verifying the index"):
+            live = open_live(settings)
     listener = listen(settings.host, settings.port)
     serve_here(settings, live, listener, _listen_for_admins(settings))
 
 
-def _run_several(settings: Settings) -> None:
-    """Serve in processes of their own, and watch over them."""
-    _warn(settings)
+def _watch_over_workers(settings: Settings) -> NoReturn:
     listeners = [listen(settings.host, settings.port)]
     admins = _listen_for_admins(settings)
     level = logging.getLogger().getEffectiveLevel()

@@ -83,5 +83,6 @@ async def test_parts_of_a_run_are_cut_by_when_requests_were_due(serve: Serve) ->
     shots = await fire(target, repeat(encode_call(ITEM_PAGE, target)), steady(100, 0.3))
     assert len(shots.between(0.1, 0.2)) == 10
     assert shots.good(within_s=60) == 30
+    assert shots.every(10, 3).due_s.tolist() == shots.due_s[3::10].tolist()
     assert isinstance(shots.with_status([503]), Shots)
     assert len(shots.with_status([503])) == 0
