@@ -13,7 +13,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 from benchmarks import http_catalogue as catalogue
 from benchmarks.http_contest import CASES, LOAD_CORE, SERVER_CORE, Contender, Fleet, measure
@@ -21,7 +20,7 @@ from benchmarks.http_encoder import encoder_alone
 from benchmarks.http_pace import Paced, pace
 from benchmarks.http_quality import recall_of
 from benchmarks.http_stages import stages
-from benchmarks.report import Goal, table, write_json
+from benchmarks.report import Goal, table, write_part
 from benchmarks.worker import ROOT
 
 _LOAD_SHARE = 0.7
@@ -30,6 +29,7 @@ _TIMES_USUAL = {"hit": 3.5, "item": 3.0}
 _SAME_TEXT, _TEXTS_AT_ONCE = 1.25, 2.0
 _TAIL = 3.0
 _STAGED = ("item", "filter", "board")
+_RESULTS = ROOT / "docs" / "benchmarks" / "http.json"
 
 
 def paced(contenders: Sequence[Contender], seconds: float) -> dict[str, dict[str, Paced]]:
@@ -175,20 +175,21 @@ def main() -> None:
     reached = goals(costs, recalls, loads, text)
     for goal in reached:
         print(goal)
-    figures = {
-        "items": options.items,
-        "cpu_us": {f"{case} {role}": cost for (case, role), cost in costs.items()},
-        "requests_per_second": {f"{each.case} {each.role}": each.rate for each in contenders},
-        "at_70_percent": {c: {a: asdict(r) for a, r in runs.items()} for c, runs in loads.items()},
-        "stages_us": parts,
-        "text": text,
-        "recall_at_20": recalls,
-        "answered_from": {each.case: each.tiers for each in contenders if each.tiers},
-    }
-    if not options.only:
-        path = ROOT / "docs" / "benchmarks" / "http.json"
-        measured_at = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(path, figures, reached, measured_at=measured_at)
+    for case in cases:
+        ours = [each for each in contenders if each.case == case]
+        figures = {
+            "items": options.items,
+            "cpu_us": {each.role: each.cost_us for each in ours},
+            "requests_per_second": {each.role: each.rate for each in ours},
+            "at_70_percent": {kind: asdict(run) for kind, run in loads[case].items()},
+            "stages_us": parts.get(case, {}),
+            "text": text if case == "text" else {},
+            "recall_at_20": recalls.get(case),
+            "answered_from": {each.role: each.tiers for each in ours if each.tiers},
+        }
+        write_part(
+            _RESULTS, case, figures, [each for each in reached if each.name.startswith(case)]
+        )
 
 
 def _parse() -> argparse.Namespace:

@@ -95,8 +95,7 @@ def measure(version: Path, path: Path) -> dict[str, float]:
 
 def _cursor(pair: tuple[Query, Recommendations], shelf: Shelf) -> str | None:
     query, found = pair
-    rows = [item.row for item in found.items]
-    return Cursors(None).write(orjson.dumps(query), shelf, (), rows)
+    return Cursors(None).write(orjson.dumps(query), shelf, (), found.rows)
 
 
 def _key(query: Query) -> bytes:

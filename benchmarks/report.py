@@ -4,6 +4,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -72,3 +73,19 @@ def write_json(
         "goals": [asdict(goal) | {"met": goal.is_met} for goal in goals],
     }
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_part(path: Path, part: str, figures: Mapping[str, object], goals: Sequence[Goal]) -> None:
+    """Write the figures of one part of a benchmark, with machine, time and goals of its own.
+
+    What the file holds of other parts stays, as they may have been measured at other times.
+    """
+    parts: dict[str, object] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    parts[part] = {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        **figures,
+        "goals": [asdict(goal) | {"met": goal.is_met} for goal in goals],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(parts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

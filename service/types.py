@@ -1,6 +1,6 @@
 """The words of the domain: frozen values that every layer shares and none of them owns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, NewType, TypeAlias
 
@@ -175,16 +175,17 @@ class Query:
     fields: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """How much one seed contributed to a recommendation. `id` None stands for the search text."""
+class Share(NamedTuple):
+    """How much one seed contributed to a recommendation. `id` None stands for the search text.
+
+    A tuple, as several are made for every item of an explained answer.
+    """
 
     id: ItemId | None
     share: float
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+class Why(NamedTuple):
     """Why an item is in the list.
 
     Args:
@@ -201,10 +202,7 @@ class Why:
 
 
 class Recommendation(NamedTuple):
-    """One ranked item: its table row, its score, and why it is here (only when asked).
-
-    A tuple, as one is made for every item of every answer.
-    """
+    """One ranked item: its table row, its score, and why it is here (only when asked)."""
 
     row: int
     score: float
@@ -256,12 +254,24 @@ class Counts:
 class Recommendations:
     """A ranked list and how it came about. A shortfall always has its reason in `degraded`."""
 
-    items: tuple[Recommendation, ...]
+    rows: list[int]
+    scores: list[float]
     source: Source
     counts: Counts
+    is_promoted: list[bool] = field(default_factory=list)
+    """For each row, or empty where none is."""
+    whys: list[Why] = field(default_factory=list)
+    """For each row, or empty where nobody asked."""
     missing: tuple[ItemId, ...] = ()
     """Ids in `like`, `dislike` or `among` that the index does not know; they were skipped."""
     degraded: tuple[str, ...] = ()
     """Stable codes of what was less than asked, e.g. `no_known_seed`, `fewer_than_k`."""
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     """Milliseconds by stage: `search`, `rank`."""
+
+    @property
+    def items(self) -> tuple[Recommendation, ...]:
+        """The list item by item; made anew each time."""
+        promoted = self.is_promoted or [False] * len(self.rows)
+        whys: Sequence[Why | None] = self.whys or [None] * len(self.rows)
+        return tuple(map(Recommendation, self.rows, self.scores, promoted, whys))

@@ -1,24 +1,17 @@
-"""What every route calls: cache → encode → recommend → render."""
+"""What every route calls: one answer from the cache, or computed; many computed together."""
 
-import asyncio
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from service.api.caller import Caller
+from service.api.computation import compute, compute_all, compute_here, is_quick
 from service.api.lifespan import Services
 from service.api.question import Question, Task, answer_key, read_question
-from service.api.render import compose, render
-from service.cache.keys import cache_key
-from service.cache.tiers import Made
-from service.encoders.no_encoder import NoEncoder
-from service.errors import InvalidInput, MagpieError
+from service.api.render import compose
+from service.cache.tiers import Cached, Made
+from service.errors import MagpieError
 from service.index.live import Serving
-from service.index.shelf import Shelf
-from service.recommend.engine import recommend_all
-from service.types import Query, Recommendations, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +67,7 @@ async def answer(
     key = answer_key(task, question.cursor, serving.shelf)
     if key in held:
         return Answer(None, "client", key, {"total": (time.perf_counter() - started) * 1e3})
-
-    async def refresh() -> Made:
-        async with Caller.nobody(services.settings.request_timeout_s) as nobody:
-            return await _make(task, serving, services, nobody, {})
-
-    async with caller:
-        cached = await services.cache.get_or_compute(
-            key,
-            lambda: _make(task, serving, services, caller, timings),
-            refresh=refresh,
-            kind=_kind(task.query),
-        )
+    cached = await _from_cache(task, key, serving, services, caller, timings)
     body, degraded = compose(cached.value, caller.request_id.encode("ascii"), cached.degraded)
     total_ms = (time.perf_counter() - started) * 1e3
     if not is_ours:
@@ -96,36 +78,30 @@ async def answer(
     return Answer(body, cached.tier, key, {"total": total_ms, **timings})
 
 
-async def _make(
+async def _from_cache(
     task: Task,
+    key: bytes,
     serving: Serving,
     services: Services,
     caller: Caller,
     timings: dict[str, float],
-) -> Made:
-    """Compute an answer, as the cache keeps it; `timings` gets its stages in milliseconds."""
-    made = (await _make_all([task], serving, services, caller, timings))[0]
-    if isinstance(made, MagpieError):
-        raise made
-    return made
+) -> Cached:
+    cache, kind = services.cache, task.kind
 
+    async def refresh() -> Made:
+        async with Caller.nobody(services.settings.request_timeout_s) as nobody:
+            return await compute(task, serving, services, nobody, {})
 
-def _kind(query: Query) -> Hashable:
-    """What decides how long an answer takes, roughly: queries of a kind cost about the same."""
-    seeds = len(query.like) + len(query.dislike)
-    return (
-        query.text is not None,
-        seeds.bit_length(),
-        query.k.bit_length(),
-        query.diversity > 0,
-        bool(query.filter),
-        bool(query.limit_per),
-        len(query.boost) + (query.promoted is not None),
-        query.strategy,
-        len(query.among or ()).bit_length(),
-        len(query.shown).bit_length(),
-        query.explain + query.in_words,
-    )
+    cached = cache.find(key, refresh=refresh, kind=kind)
+    if cached is not None:
+        return cached
+    if is_quick(task, services) and not cache.has_to_wait(key, kind) and services.gate.is_open():
+        # What takes no turn of the event loop needs neither a deadline nor somebody to share with.
+        return cache.make(key, lambda: compute_here(task, serving, services, timings), kind=kind)
+    async with caller:
+        return await cache.fill(
+            key, lambda: compute(task, serving, services, caller, timings), kind=kind
+        )
 
 
 async def answer_together(
@@ -157,116 +133,12 @@ async def answer_together(
         except MagpieError as error:
             answers[place] = error
     async with caller:
-        found = await _make_all(list(tasks.values()), serving, services, caller, timings)
+        found = await compute_all(list(tasks.values()), serving, services, caller, timings)
     for place, each in zip(tasks, found, strict=True):
         answers[place] = each if isinstance(each, MagpieError) else each.value
     for stage, spent_ms in timings.items():
         services.metrics.stages.labels(stage).observe(spent_ms / 1e3)
     return answers, {"total": (time.perf_counter() - started) * 1e3, **timings}
-
-
-async def _make_all(
-    tasks: Sequence[Task],
-    serving: Serving,
-    services: Services,
-    caller: Caller,
-    timings: dict[str, float],
-) -> list[Made | MagpieError]:
-    """Encode all texts together, retrieve for all together, and render each."""
-    vectors = await _text_vectors(tasks, serving, services, caller, timings)
-    ready = [
-        (task, vector)
-        for task, vector in zip(tasks, vectors, strict=True)
-        if not isinstance(vector, MagpieError)
-    ]
-    found = iter(await _recommend(ready, serving, services, caller))
-    answers: list[Made | MagpieError] = []
-    for task, vector in zip(tasks, vectors, strict=True):
-        each = vector if isinstance(vector, MagpieError) else next(found)
-        if isinstance(each, Recommendations):
-            timings.update(each.timings_ms)
-            # Nothing that was asked for exists: such answers are as many as there are wrong ids.
-            is_negative = bool(task.query.like) and each.source == "fallback"
-            answers.append(Made(_rendered(task, each, services, serving.shelf), is_negative))
-        else:
-            assert isinstance(each, MagpieError)
-            answers.append(each)
-    return answers
-
-
-def _rendered(task: Task, found: Recommendations, services: Services, shelf: Shelf) -> bytes:
-    cursor = None
-    query = task.query
-    # A list that is shorter than asked is at its end.
-    if len(found.items) == query.k and query.among is None:
-        rows = [item.row for item in found.items]
-        cursor = services.cursors.write(task.canonical, shelf, query.shown, rows)
-    return render(query, found, shelf, cursor)
-
-
-async def _text_vectors(
-    tasks: Sequence[Task],
-    serving: Serving,
-    services: Services,
-    caller: Caller,
-    timings: dict[str, float],
-) -> list[Vector | MagpieError | None]:
-    texts = list(dict.fromkeys(task.query.text for task in tasks if task.query.text is not None))
-    if not texts:
-        return [None] * len(tasks)
-    started = time.perf_counter()
-    wanted = [_vector_or_error(text, serving, services, caller) for text in texts]
-    found = [await wanted[0]] if len(wanted) == 1 else await asyncio.gather(*wanted)
-    vectors = dict(zip(texts, found, strict=True))
-    timings["encode"] = (time.perf_counter() - started) * 1e3
-    return [None if task.query.text is None else vectors[task.query.text] for task in tasks]
-
-
-async def _vector_or_error(
-    text: str, serving: Serving, services: Services, caller: Caller
-) -> Vector | InvalidInput:
-    # Only what is the fault of one text is told to those who sent it; all else fails for all.
-    try:
-        return await _text_vector(text, serving, services, caller)
-    except InvalidInput as error:
-        return error
-
-
-async def _text_vector(text: str, serving: Serving, services: Services, caller: Caller) -> Vector:
-    if isinstance(serving.encoder, NoEncoder):
-        # Refused here: the batcher would tell it as a failure of the model, and as ours.
-        serving.encoder.encode_queries([text])
-
-    async def encode() -> Made:
-        caller.watch()
-        vector = await services.batcher.encode(text, serving.encoder, caller.deadline)
-        return Made(vector.astype("<f4").tobytes())
-
-    # A vector outlives the index version: it depends on the text and the model alone.
-    key = cache_key(b"text", serving.encoder.identity.digest, text)
-    cached = await services.cache.get_or_compute(key, encode, kind="text")
-    return np.frombuffer(cached.value, dtype="<f4").astype(np.float32)
-
-
-async def _recommend(
-    ready: Sequence[tuple[Task, Vector | None]],
-    serving: Serving,
-    services: Services,
-    caller: Caller,
-) -> list[Recommendations | InvalidInput]:
-    queries = [task.query for task, _ in ready]
-    vectors = [vector for _, vector in ready]
-    kind = (len(queries).bit_length(), *map(_kind, queries[:1]))
-    # To refuse a text that is encoded already would waste what was dearest.
-    is_paid = any(vector is not None for vector in vectors)
-    turn = services.gate.admit(len(queries), caller.deadline, is_paid=is_paid)
-    if turn is not None or not services.compute.is_short(kind):
-        caller.watch()
-    if turn is not None:
-        await turn
-    return await services.compute.run_by_cost(
-        kind, lambda: recommend_all(queries, serving.shelf, vectors), caller.deadline
-    )
 
 
 def _count(

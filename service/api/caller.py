@@ -16,6 +16,8 @@ from service.errors import DeadlineExceeded
 TIMEOUT_HEADER = "request-timeout-ms"
 """How long the client will wait. No standard names it; Baseten's clients send it like this."""
 
+_NAME = TIMEOUT_HEADER.encode("ascii")
+
 TIMEOUT_PARAMETER = {
     "name": "Request-Timeout-Ms",
     "in": "header",
@@ -44,7 +46,7 @@ class Caller:
         self.request_id = request_id
         self.deadline = deadline
         self._receive = receive
-        self._limit = asyncio.timeout(None)
+        self._limit: asyncio.Timeout
         self._watcher: asyncio.Task[None] | None = None
 
     @classmethod
@@ -54,9 +56,9 @@ class Caller:
         Raises:
             RequestRefused: the header is not a whole number of milliseconds from 1 on.
         """
-        wanted = request.headers.get(TIMEOUT_HEADER)
+        wanted = next((value for name, value in request.scope["headers"] if name == _NAME), None)
         if wanted is not None:
-            if not (wanted.isascii() and wanted.isdecimal() and len(wanted) < 10 and int(wanted)):
+            if not (wanted.isdigit() and len(wanted) < 10 and int(wanted)):
                 raise RequestRefused(
                     HTTPStatus.BAD_REQUEST,
                     "invalid_timeout",

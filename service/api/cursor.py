@@ -8,7 +8,7 @@ twice, whatever an approximate search finds the second time and whatever was put
     fresh (2)     how many of them were fresh
     4 a row       row of the version, or beyond its last one the place of a fresh item below
     8 a fresh     hash of its id: rows of fresh items move when others are deleted
-    signature (16)   HMAC-SHA256 over all that and the question, cut
+    signature (16)   BLAKE2b over all that and the question, keyed
 
 Signed so that accidents are noticed. The key is MAGPIE_CURSOR_KEY or, without one, follows from
 the manifest of the version, which every process that serves it has: a cursor then goes on at any
@@ -20,6 +20,7 @@ import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -44,7 +45,8 @@ class Cursors:
     """
 
     def __init__(self, key: bytes | None) -> None:
-        self._key = key
+        # Any length is as good as another; BLAKE2b takes up to 64 bytes.
+        self._key = None if key is None else blake2b(key).digest()
 
     def write(
         self, question: bytes, shelf: Shelf, shown: Sequence[ItemId], rows: Sequence[int]
@@ -61,14 +63,7 @@ class Cursors:
         every += rows
         if len(every) >= SHOWN_MAX:
             return None
-        frozen = len(shelf.snapshot.table)
-        fresh: list[int] = []
-        places = []
-        for row in every:
-            if row >= frozen:
-                fresh.append(hash64(shelf.id(row).encode(errors="surrogatepass")))
-                row = frozen + len(fresh) - 1
-            places.append(row)
+        places, fresh = _places(every, shelf)
         note = b"%b%b%b" % (
             _HEAD.pack(_tag(shelf), len(places), len(fresh)),
             struct.pack(f"<{len(places)}I", *places),
@@ -106,7 +101,21 @@ class Cursors:
     def _signature(self, note: bytes, question: bytes, shelf: Shelf) -> bytes:
         key = self._key or shelf.snapshot.manifest.seal.encode("ascii")
         # The note says how long it is itself, so no two pairs run together to the same bytes.
-        return hmac.digest(key, note + question, "sha256")[:_SIGNATURE_BYTES]
+        return blake2b(note + question, key=key, digest_size=_SIGNATURE_BYTES).digest()
+
+
+def _places(rows: list[int], shelf: Shelf) -> tuple[list[int], list[int]]:
+    frozen = len(shelf.snapshot.table)
+    fresh: list[int] = []
+    if max(rows, default=0) < frozen:
+        return rows, fresh
+    places = []
+    for row in rows:
+        if row >= frozen:
+            fresh.append(hash64(shelf.id(row).encode(errors="surrogatepass")))
+            row = frozen + len(fresh) - 1
+        places.append(row)
+    return places, fresh
 
 
 def _ids(places: Sequence[int], fresh: Sequence[int], shelf: Shelf) -> tuple[ItemId, ...]:
@@ -126,7 +135,12 @@ def _ids(places: Sequence[int], fresh: Sequence[int], shelf: Shelf) -> tuple[Ite
 
 
 def _tag(shelf: Shelf) -> bytes:
-    return blake2b(shelf.snapshot.name.encode(), digest_size=_TAG_BYTES).digest()
+    return _tag_of(shelf.snapshot.name)
+
+
+@lru_cache(maxsize=8)
+def _tag_of(name: str) -> bytes:
+    return blake2b(name.encode(), digest_size=_TAG_BYTES).digest()
 
 
 def _invalid() -> InvalidCursor:

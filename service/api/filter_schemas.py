@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from service.api.wire import KeyText, ScalarIn, Wire, at_least_one, exactly_one
-from service.types import Condition, Filter, Match, Range, Scalar
+from service.types import EVERYTHING, Condition, Filter, Match, Range, Scalar
 
 _CONDITIONS_MAX = 100
 
@@ -81,6 +81,8 @@ class FilterIn(Wire):
 
     def to_filter(self) -> Filter:
         """Turn the wire form into the domain's."""
+        if not (self.must or self.should or self.must_not):
+            return EVERYTHING
         return Filter(
             must=tuple(each.to_condition() for each in self.must),
             should=tuple(each.to_condition() for each in self.should),

@@ -17,6 +17,7 @@ from service.api.compute import ComputePool
 from service.errors import DeadlineExceeded, Overloaded
 
 # Turns stay at a few milliseconds, which is how long a refusal waits to be said.
+_TURN_S: Final = 0.004
 _COST_PER_TURN: Final = 4.0
 # Enough to keep the threads busy while the loop takes a turn.
 _AHEAD_OF_THREADS: Final = 4
@@ -114,8 +115,10 @@ class Gate:
         Raises:
             Overloaded: the turn of this request would come too late.
         """
-        if is_paid or (not self._queue and self._has_room()):
+        if is_paid:
             self._spend(cost)
+            return None
+        if self.is_open(cost):
             return None
         now = self._clock()
         expected_s = (self._cost_waiting + cost) * self._unit_s
@@ -130,9 +133,16 @@ class Gate:
         self._look()
         return turn
 
+    def is_open(self, cost: float = 1.0) -> bool:
+        """Let a request through where it need not wait; false changes nothing."""
+        if self._queue or not self._has_room():
+            return False
+        self._spend(cost)
+        return True
+
     def _has_room(self) -> bool:
         return (
-            self._cost_this_turn < _COST_PER_TURN
+            self._cost_this_turn < max(_COST_PER_TURN, _TURN_S // self._unit_s)
             and self._compute.pending < self._compute.threads + _AHEAD_OF_THREADS
         )
 

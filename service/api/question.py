@@ -1,5 +1,6 @@
 """A question as it is asked, and the name under which its answer is kept."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 import orjson
@@ -25,6 +26,8 @@ class Task:
     query: Query
     canonical: bytes
     """The query as it was sent, without what earlier pages showed."""
+    kind: Hashable
+    """What decides how long it takes, roughly: tasks of a kind cost about the same."""
 
 
 def read_question(question: Question, cursors: Cursors, shelf: Shelf) -> Task:
@@ -38,7 +41,7 @@ def read_question(question: Question, cursors: Cursors, shelf: Shelf) -> Task:
     canonical = orjson.dumps(query)
     if question.cursor is not None:
         query = replace(query, shown=cursors.read(question.cursor, canonical, shelf))
-    return Task(query, canonical)
+    return Task(query, canonical, _kind(query))
 
 
 def answer_key(task: Task, cursor: str | None, shelf: Shelf) -> bytes:
@@ -48,3 +51,20 @@ def answer_key(task: Task, cursor: str | None, shelf: Shelf) -> bytes:
     cached answer. The revision of a user's history will stand beside it.
     """
     return cache_key(b"answer", shelf.snapshot.name, shelf.revision, task.canonical, cursor or "")
+
+
+def _kind(query: Query) -> Hashable:
+    seeds = len(query.like) + len(query.dislike)
+    return (
+        query.text is not None,
+        seeds.bit_length(),
+        query.k.bit_length(),
+        query.diversity > 0,
+        bool(query.filter),
+        bool(query.limit_per),
+        len(query.boost) + (query.promoted is not None),
+        query.strategy,
+        len(query.among or ()).bit_length(),
+        len(query.shown).bit_length(),
+        query.explain + query.in_words,
+    )

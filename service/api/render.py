@@ -26,8 +26,8 @@ def render(query: Query, found: Recommendations, shelf: Shelf, cursor: str | Non
         "counts": _counts(found.counts),
         "cursor": cursor,
     }
-    pieces = [orjson.dumps(found.degraded), b'\n{"items":[', *_items(query, found, shelf)]
-    return b"".join([*pieces, b"],", orjson.dumps(rest)[1:]])
+    items = _items(query, found, shelf)
+    return b'%b\n{"items":[%b],%b' % (orjson.dumps(found.degraded), items, orjson.dumps(rest)[1:])
 
 
 def compose(
@@ -58,25 +58,26 @@ def compose(
     return body, reasons
 
 
-def _items(query: Query, found: Recommendations, shelf: Shelf) -> list[bytes]:
+def _items(query: Query, found: Recommendations, shelf: Shelf) -> bytes:
     """Put items together from JSON that the catalogue holds: most of an answer is copied."""
-    rows = np.fromiter((each.row for each in found.items), np.int64, len(found.items))
-    if not found.items:
-        return []
+    if not found.rows:
+        return b""
+    rows = np.array(found.rows, np.int64)
     # One call for all of them: numbers hold no comma.
-    scores = orjson.dumps([round(each.score, 6) for each in found.items])[1:-1].split(b",")
-    pieces: list[bytes] = []
-    for each, score, written in zip(found.items, scores, shelf.written(rows), strict=True):
-        item_id, attributes = written
-        fields = attributes if query.fields is None else _chosen(attributes, query.fields)
-        pieces += (b'{"id":', item_id, b',"score":', score, b',"fields":', fields)
-        if each.is_promoted:
-            pieces.append(b',"promoted":true')
-        if each.why is not None:
-            pieces.append(_reasons(each.why))
-        pieces.append(b"},")
-    pieces[-1] = b"}"
-    return pieces
+    scores = orjson.dumps(np.round(found.scores, 6).tolist())[1:-1]
+    if query.fields is None:
+        opened = shelf.opened(rows, scores)
+    else:
+        opened = [
+            b'{"id":%b,"score":%b,"fields":%b' % (item_id, score, _chosen(held, query.fields))
+            for (item_id, held), score in zip(shelf.written(rows), scores.split(b","), strict=True)
+        ]
+    if found.is_promoted:
+        marks = [b',"promoted":true' if own else b"" for own in found.is_promoted]
+        opened = list(map(bytes.__add__, opened, marks))
+    if found.whys:
+        opened = list(map(bytes.__add__, opened, map(_reasons, found.whys)))
+    return b"},".join(opened) + b"}"
 
 
 def _chosen(attributes: bytes, fields: Sequence[str]) -> bytes:

@@ -111,12 +111,12 @@ class _Wish(Wire):
             strategy=self.strategy,
             k=k,
             filter=self.filter.to_filter(),
-            exclude=tuple(ItemId(each) for each in self.exclude),
+            exclude=tuple(map(ItemId, self.exclude)),
             among=among,
             min_score=self.min_score,
             diversity=self.diversity,
-            limit_per=tuple(Cap(each.key, each.max) for each in self.limit_per),
-            boost=tuple(Boost(each.filter.to_filter(), each.weight) for each in self.boost),
+            limit_per=tuple([Cap(each.key, each.max) for each in self.limit_per]),
+            boost=tuple([Boost(each.filter.to_filter(), each.weight) for each in self.boost]),
             promoted=None
             if self.promoted is None
             else Promotion(self.promoted.filter.to_filter(), self.promoted.share),
@@ -238,6 +238,8 @@ class BatchRequest(Wire):
 
 def _seeds(given: tuple[str | SeedIn, ...]) -> tuple[Seed, ...]:
     return tuple(
-        Seed(ItemId(each)) if isinstance(each, str) else Seed(ItemId(each.id), each.weight)
-        for each in given
+        [
+            Seed(ItemId(each)) if isinstance(each, str) else Seed(ItemId(each.id), each.weight)
+            for each in given
+        ]
     )

@@ -24,11 +24,11 @@ def cache_key(*parts: bytes | str) -> bytes:
     Returns:
         `NAMESPACE` and 40 hex digits.
     """
-    digest = blake2b(digest_size=_DIGEST_BYTES)
+    pieces: list[bytes] = []
     for part in parts:
         # surrogatepass: an id that came out of broken JSON must still get a key of its own.
         content = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        digest.update(b"s" if isinstance(part, str) else b"b")
-        digest.update(len(content).to_bytes(8, "big"))
-        digest.update(content)
+        kind = b"s" if isinstance(part, str) else b"b"
+        pieces += (kind, len(content).to_bytes(8, "big"), content)
+    digest = blake2b(b"".join(pieces), digest_size=_DIGEST_BYTES)
     return NAMESPACE + digest.hexdigest().encode("ascii")

@@ -35,6 +35,9 @@ class SingleFlight(Generic[Value]):
         """How many keys are being computed now."""
         return len(self._waiting)
 
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._waiting
+
     async def run(self, key: bytes, compute: Callable[[], Awaitable[Value]]) -> Value:
         """Return the value of `compute()`, ours or that of the caller who leads now.
 

@@ -142,15 +142,40 @@ class TieredCache:
         Raises:
             Exception: whatever `compute` raised. A fault of Redis is never raised.
         """
+        cached = self.find(key, refresh=refresh, kind=kind)
+        return cached or await self.fill(key, compute, kind=kind)
+
+    def find(
+        self, key: bytes, *, refresh: Compute | None = None, kind: Hashable = None
+    ) -> Cached | None:
+        """Return what this process has; arguments as for `get_or_compute`."""
         entry = self.local.find(key)
         if entry is not None:
             if refresh is not None and entry.refresh_at <= self._clock():
                 self._refresh_later(key, refresh, kind)
             return Cached(entry.value, "local")
         value = self.negatives.get(key)
-        if value is not None:
-            return Cached(value, "negative")
+        return None if value is None else Cached(value, "negative")
+
+    async def fill(self, key: bytes, compute: Compute, *, kind: Hashable = None) -> Cached:
+        """Get a value that this process does not have; as `get_or_compute`."""
         return await self._flights.run(key, lambda: self._fill(key, compute, kind))
+
+    def has_to_wait(self, key: bytes, kind: Hashable) -> bool:
+        """Whether `fill` would ask Redis, or wait for another caller, before it computes."""
+        if key in self._flights:
+            return True
+        return self.redis is not None and self._worth.is_dear(kind)
+
+    def make(self, key: bytes, compute: Callable[[], Made], *, kind: Hashable = None) -> Cached:
+        """Compute a value at once and keep it, where nothing `has_to_wait`.
+
+        It takes no turn of the event loop, so nobody can ask for the same meanwhile.
+        """
+        started = self._clock()
+        made = compute()
+        self._store(key, made, _NOT_ASKED, self._clock() - started, kind)
+        return Cached(made.value, "miss")
 
     async def settle(self) -> None:
         """Wait until everything that is to be written is, each write within its budget."""

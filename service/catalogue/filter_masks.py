@@ -3,7 +3,10 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TypeAlias
+
+import numpy as np
 
 from service.types import Condition, Filter, Mask, Match
 
@@ -12,6 +15,14 @@ FilterKey: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
 _BYTES_MAX = 64 << 20
 _MASKS_MAX = 1024
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passing:
+    """What a filter lets through: a read-only mask, and how many items that is."""
+
+    mask: Mask
+    count: int
 
 
 def filter_key(filter: Filter) -> FilterKey:
@@ -28,14 +39,14 @@ class FilterMasks:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._masks: OrderedDict[FilterKey, Mask] = OrderedDict()
+        self._masks: OrderedDict[FilterKey, Passing] = OrderedDict()
         self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._masks)
 
-    def get_or_make(self, filter: Filter, make: Callable[[], Mask]) -> Mask:
-        """Return the mask of a filter, made only if it is not remembered."""
+    def get_or_make(self, filter: Filter, make: Callable[[], Mask]) -> Passing:
+        """Return what a filter lets through; its mask is made only if it is not remembered."""
         key = filter_key(filter)
         with self._lock:
             known = self._masks.get(key)
@@ -44,12 +55,13 @@ class FilterMasks:
                 return known
         mask = make()
         mask.flags.writeable = False
+        made = Passing(mask, int(np.count_nonzero(mask)))
         with self._lock:
-            kept = self._masks.setdefault(key, mask)
-            if kept is mask:
+            kept = self._masks.setdefault(key, made)
+            if kept is made:
                 self._bytes += mask.nbytes
             while self._masks and (self._bytes > _BYTES_MAX or len(self._masks) > _MASKS_MAX):
-                self._bytes -= self._masks.popitem(last=False)[1].nbytes
+                self._bytes -= self._masks.popitem(last=False)[1].mask.nbytes
         return kept
 
 

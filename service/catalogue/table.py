@@ -126,8 +126,10 @@ class ItemTable:
     """
 
     columns: Mapping[str, Column]
-    _lines: mmap.mmap
-    _offsets: NDArray[np.int64]
+    lines: mmap.mmap
+    """The items, one after the other, as `_line` writes them."""
+    offsets: NDArray[np.int64]
+    """int64 (n + 1,), where each line begins, and the end of the last."""
     _ids: IdIndex
 
     @classmethod
@@ -146,13 +148,13 @@ class ItemTable:
         return cls(open_columns(folder, size), lines, offsets, IdIndex.open(folder, size))
 
     def __len__(self) -> int:
-        return len(self._offsets) - 1
+        return len(self.offsets) - 1
 
     def id(self, row: int) -> ItemId:
         """Return the id of a row, without reading the rest of the line."""
         start = self._start(row)
-        end = self._lines.find(_ID_END, start)
-        return ItemId(orjson.loads(self._lines[start + len(_ID_START) : end + 1]))
+        end = self.lines.find(_ID_END, start)
+        return ItemId(orjson.loads(self.lines[start + len(_ID_START) : end + 1]))
 
     def written(self, rows: Rows) -> list[tuple[bytes, bytes]]:
         """Return id and attributes of some rows as JSON, as they lie there: nothing is parsed.
@@ -165,8 +167,8 @@ class ItemTable:
         """
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
             raise IndexError(f"rows {rows.min()} to {rows.max()} of a table of {len(self)} items")
-        found, lines = [], self._lines
-        starts, ends = self._offsets[rows].tolist(), self._offsets[rows + 1].tolist()
+        found, lines = [], self.lines
+        starts, ends = self.offsets[rows].tolist(), self.offsets[rows + 1].tolist()
         for start, end in zip(starts, ends, strict=True):
             head, _, tail = lines[start:end].split(_NEXT_MEMBER, 2)
             found.append((head[_ID_AT:] + b'"', tail[_ATTRIBUTES_AT:_LINE_END_AT]))
@@ -186,7 +188,7 @@ class ItemTable:
     def item(self, row: int) -> Item:
         """Return a whole item."""
         start = self._start(row)
-        return Item(**orjson.loads(self._lines[start : self._offsets[row + 1]]))
+        return Item(**orjson.loads(self.lines[start : self.offsets[row + 1]]))
 
     def text(self, row: int) -> str:
         """Return the sentence that was embedded."""
@@ -199,7 +201,7 @@ class ItemTable:
     def _start(self, row: int) -> int:
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of a table of {len(self)} items")
-        return int(self._offsets[row])
+        return int(self.offsets[row])
 
 
 def _map_lines(path: Path) -> mmap.mmap:

@@ -1,9 +1,7 @@
 """Searches in 8-bit codes through the compiled library: walks in a graph, scans under a filter."""
 
 import ctypes
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import faiss
 import numpy as np
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 
 from service.index.faiss_file import StoredIndex
 from service.index.graph_check import view
+from service.index.native.calls import address, function
 from service.index.native.library import open_library
 from service.index.retriever import Neighbours
 from service.index.selection import Selection
@@ -110,9 +109,9 @@ class CodeSearch:
         self._kept += [codes, graph, lists]
         self._codes, self._graph = ctypes.addressof(codes), ctypes.addressof(graph)
         self._by_lists = None if lists is None else ctypes.addressof(lists)
-        self._walk = _function(library, "magpie_walk", "ppiiippp")
-        self._scan = _function(library, "magpie_scan", "ppqpiipp")
-        self._scan_lists = _function(library, "magpie_scan_lists", "ppppqpiipp")
+        self._walk = function(library, "magpie_walk", "ppiiippp")
+        self._scan = function(library, "magpie_scan", "ppqpiipp")
+        self._scan_lists = function(library, "magpie_scan_lists", "ppppqpiipp")
 
     @classmethod
     def over(cls, stored: StoredIndex, vectors: Vectors, *, rescored: bool) -> "CodeSearch | None":
@@ -213,30 +212,11 @@ class CodeSearch:
         return address(array)
 
 
-def _function(library: ctypes.CDLL, name: str, kinds: str) -> Callable[..., int]:
-    """A function of the library with its types: p a pointer, i 32 bits, q 64 bits."""
-    function = library[name]
-    types: dict[str, type[ctypes._SimpleCData[Any]]] = {
-        "p": _Pointer,
-        "i": ctypes.c_int32,
-        "q": ctypes.c_int64,
-    }
-    function.argtypes = [types[kind] for kind in kinds]
-    function.restype = ctypes.c_int32
-    return function
-
-
 def _usual_length(storage: faiss.IndexScalarQuantizer) -> float:
     """The length of stored vectors, by a thousand of them from all over the index."""
     codes = view(storage.codes).reshape(-1, storage.code_size)
     sample = storage.sa_decode(np.ascontiguousarray(codes[:: max(1, len(codes) // 1000)]))
     return float(np.sqrt(np.square(sample).sum(1).mean()))
-
-
-def address(array: NDArray[np.generic]) -> int:
-    """Where the numbers of an array lie; it has to outlive the use."""
-    at: int = array.__array_interface__["data"][0]
-    return at
 
 
 def _pad(rows: Rows, scores: Vector, count: int) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from service.index.retriever import Neighbours, check_search, padded
+from service.index.retriever import Neighbours, check_finite, check_search, padded
 from service.types import Mask, Rows, Scores, Vectors
 
 # One block of gathered rows stays within a core's cache at the usual 384 dimensions.
@@ -34,6 +34,7 @@ class ExactIndex:
     def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> Neighbours:
         """Find the k best rows for every query; see `Retriever.search`. Ties: lowest row first."""
         queries = check_search(queries, k, allowed, dim=self.dim, size=self.size)
+        check_finite(queries)
         rows = np.arange(self.size) if allowed is None else np.flatnonzero(allowed)
         found, scores = padded(len(queries), k)
         step = max(1, _SCORES_AT_ONCE // max(1, len(rows)))

@@ -11,7 +11,7 @@ from service.index.code_search import CodeSearch, Effort
 from service.index.exact_index import best_rows
 from service.index.faiss_file import StoredIndex
 from service.index.manifest import EfSearch, Factory
-from service.index.retriever import Neighbours, check_search, padded
+from service.index.retriever import Neighbours, check_finite, check_search, padded
 from service.index.selection import Selection, Selections
 from service.types import Mask, Rows, Vector, Vectors
 
@@ -104,6 +104,7 @@ class FaissIndex:
         selection = None if allowed is None else self._selections.of(allowed)
         if self._codes is not None and (selection is None or selection.fits_codes):
             return self._search_codes(self._codes, queries, k, selection)
+        check_finite(queries)
         # A thread that never said so would start FAISS's threads, one pool for every caller.
         faiss.omp_set_num_threads(1)
         found, scores = padded(len(queries), k)

@@ -8,17 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.catalogue.columns import Column
-from service.catalogue.filter_masks import FilterMasks
+from service.catalogue.filter_masks import FilterMasks, Passing
 from service.catalogue.filters import filter_columns
 from service.index.availability import Availability, is_shown
 from service.index.exact_index import best_rows
 from service.index.faiss_index import exact_scores
 from service.index.fresh import AFTER_ALL, FreshItems
 from service.index.fresh_columns import WidenedColumns
-from service.index.retriever import Neighbours, check_search, padded
+from service.index.native.library import is_compiled
+from service.index.native.lines import ItemLines
+from service.index.retriever import Neighbours, check_finite, check_search, padded, without
 from service.index.snapshot import Snapshot
 from service.types import AttributeValue, Filter, Item, ItemId, Mask, Rows, Vectors
 
@@ -51,9 +52,13 @@ class Shelf:
     _masks: FilterMasks = field(init=False, default_factory=FilterMasks)
     # Asked for several times by every request.
     _frozen_size: int = field(init=False)
+    _lines: ItemLines | None = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_frozen_size", len(self.fresh.snapshot.table))
+        table = self.fresh.snapshot.table
+        object.__setattr__(self, "_frozen_size", len(table))
+        lines = ItemLines(table) if is_compiled() and not self.fresh.items else None
+        object.__setattr__(self, "_lines", lines)
 
     @classmethod
     def of(
@@ -142,6 +147,15 @@ class Shelf:
             for row in rows.tolist()
         ]
 
+    def opened(self, rows: Rows, scores: bytes) -> list[bytes]:
+        """Write items as JSON that is open at its end; see `ItemLines.opened`."""
+        if self._lines is not None:
+            return self._lines.opened(rows, scores)
+        items = zip(self.written(rows), scores.split(b","), strict=True)
+        return [
+            b'{"id":%b,"score":%b,"fields":%b' % (item[0], score, item[1]) for item, score in items
+        ]
+
     def is_shown(self, row: int, now: float) -> bool:
         """Tell whether an item may be in an answer at a moment."""
         return is_shown(self.item(row).attributes, now)
@@ -159,11 +173,11 @@ class Shelf:
     def vectors(self, rows: Rows) -> Vectors:
         """Gather the vectors of some rows: float32 (len(rows), dim)."""
         if not self.fresh.items:
-            return self.snapshot.vectors[rows]
+            return self.snapshot.vectors.take(rows, 0)
         slots = rows - self._frozen_size
         is_fresh = slots >= 0
         if not is_fresh.any():
-            return self.snapshot.vectors[rows]
+            return self.snapshot.vectors.take(rows, 0)
         gathered = np.empty((len(rows), self.dim), np.float32)
         gathered[~is_fresh] = self.snapshot.vectors[rows[~is_fresh]]
         gathered[is_fresh] = self.fresh.vectors[slots[is_fresh]]
@@ -176,18 +190,23 @@ class Shelf:
             return self.snapshot.table.columns
         return WidenedColumns(self.snapshot.table.columns, self.fresh.columns, self._frozen_size)
 
-    def allowed(self, filter: Filter) -> Mask | None:
+    def passing(self, filter: Filter) -> Passing | None:
         """Find the rows that a filter lets through and that may be shown.
 
         The masks of the latest filters are remembered: the same filter gives the same array.
 
         Returns:
-            bool (len(self),), read-only, or None if the filter is empty.
+            bool (len(self),), read-only, and how many they are; None if the filter is empty.
 
         Raises:
             InvalidFilter: see `filter_columns`.
         """
         return self._masks.get_or_make(filter, lambda: self._allowed(filter)) if filter else None
+
+    def allowed(self, filter: Filter) -> Mask | None:
+        """Return the mask of `passing`."""
+        passing = self.passing(filter)
+        return None if passing is None else passing.mask
 
     def _allowed(self, filter: Filter) -> Mask:
         mask = filter_columns(filter, self.columns, self._frozen_size)
@@ -205,6 +224,7 @@ class Shelf:
         if not self.fresh.items and not len(self.blocked):
             return self.snapshot.retriever.search(queries, k, allowed)
         queries = check_search(queries, k, allowed, dim=self.dim, size=len(self))
+        check_finite(queries)
         count = self._frozen_size
         own, others = allowed, None
         if allowed is not None and self.fresh.items:
@@ -240,7 +260,7 @@ class Shelf:
                 share = len(blocked) / count
                 spare = min(len(blocked), max(_SPARE_MIN, int(_SPARE_FACTOR * share * k)))
             rows, scores = retriever.search(queries, k + spare, None)
-            rows, scores = _without(rows, scores, blocked, k)
+            rows, scores = without(rows, scores, blocked, k)
             if ((rows >= 0).sum(axis=1) >= min(k, count - len(blocked))).all():
                 return rows, scores
         if allowed is not None and not allowed[blocked].any():
@@ -274,16 +294,3 @@ class Shelf:
         is_shown = np.ones(len(self), np.bool_)
         is_shown[self.blocked] = False
         return order[is_shown[order]]
-
-
-def _without(
-    rows: NDArray[np.int64], scores: NDArray[np.float32], blocked: Rows, k: int
-) -> Neighbours:
-    """Drop blocked rows from answers and cut them to k; `blocked` is ascending."""
-    if not len(blocked):
-        return rows, scores
-    position = np.minimum(blocked.searchsorted(rows), len(blocked) - 1)
-    is_blocked = blocked[position] == rows
-    rows, scores = np.where(is_blocked, -1, rows), np.where(is_blocked, -np.inf, scores)
-    order = np.argsort(rows < 0, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)

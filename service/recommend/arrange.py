@@ -7,6 +7,8 @@ from typing import Final
 
 import numpy as np
 
+from service.index.native.library import is_compiled
+from service.index.native.vary import has_like
 from service.recommend.caps import CapCounts
 from service.recommend.diversity import unit_rows
 from service.types import Rows, Scores, Vector, Vectors
@@ -57,6 +59,8 @@ def has_near_duplicates(vectors: Vectors, before: Vector | None = None) -> bool:
         vectors = np.concatenate([before[np.newaxis, :], vectors])
     if len(vectors) < 2:
         return False
+    if is_compiled():
+        return has_like(vectors, NEAR_DUPLICATE)
     dots = np.vecdot(vectors[1:], vectors[:-1])
     squares = np.vecdot(vectors, vectors)
     return bool((dots > NEAR_DUPLICATE * np.sqrt(squares[1:] * squares[:-1])).any())

@@ -13,7 +13,7 @@ from service.types import Mask, Rows, Scores, Vectors
 Found: TypeAlias = tuple[Rows, Scores]
 """int64 (n,) rows and float32 (n,) scores."""
 
-_FEW = 64
+_FEW = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,11 +73,13 @@ def permitted(rows: Rows, scores: Scores, hidden: Rows) -> tuple[Rows, Scores, i
     """
     keep = rows >= 0
     if len(hidden):
-        keep &= ~_is_in(rows, hidden)
+        keep &= _is_other(rows, hidden)
     # A damaged vector must cost its own item, never the answer.
     is_scored = np.isfinite(scores)
-    unscored = int(np.count_nonzero(keep & ~is_scored))
-    keep &= is_scored
+    unscored = 0
+    if np.count_nonzero(is_scored) < len(scores):
+        unscored = int(np.count_nonzero(keep & ~is_scored))
+        keep &= is_scored
     return rows[keep], scores[keep], unscored
 
 
@@ -87,9 +89,12 @@ def _search(
     return retriever.search(vectors, min(count, retriever.size), allowed)
 
 
-def _is_in(rows: Rows, hidden: Rows) -> Mask:
+def _is_other(rows: Rows, hidden: Rows) -> Mask:
+    """Which rows are none of the hidden ones."""
+    if len(hidden) > _FEW:
+        return np.isin(rows, hidden, invert=True)
     # Sorting both, as NumPy does, costs ten times the comparison of a few.
-    if len(hidden) <= _FEW:
-        found: Mask = (rows[:, np.newaxis] == hidden).any(axis=1)
-        return found
-    return np.isin(rows, hidden)
+    is_other: Mask = rows != hidden[0]
+    for each in hidden[1:]:
+        is_other &= rows != each
+    return is_other

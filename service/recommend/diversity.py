@@ -6,6 +6,8 @@ from typing import Final
 
 import numpy as np
 
+from service.index.native.library import is_compiled
+from service.index.native.vary import pick
 from service.types import Scores, Vectors
 
 WINDOW: Final = 10
@@ -19,19 +21,25 @@ _LEAST_LEFT: Final = 1e-4
 
 
 def varied(
-    candidates: Vectors, relevance: Scores, diversity: float, before: Vectors | None = None
+    candidates: Vectors,
+    relevance: Scores,
+    diversity: float,
+    before: Vectors | None = None,
+    *,
+    wanted: int = WINDOW,
 ) -> Iterator[int]:
     """Order candidates, trading relevance against what the last few picks do not cover yet.
 
     Picks what has the largest (1 - diversity) * relevance + diversity / 2 * rest, where `rest` is
     the length of what is left of its unit vector outside the span of the last `WINDOW` picks.
-    Lazy: costs n² products of vectors, and O(n) for each one that is taken.
+    Each one that is taken costs n products of vectors.
 
     Args:
         candidates: float32 (n, dim); rows of any norm, compared by angle.
         relevance: float32 (n,), on the scale of cosines.
         diversity: 0.0 is pure relevance, 1.0 pure difference.
         before: float32 (m, dim), picks of earlier pages, oldest first.
+        wanted: how many are likely to be taken; to go on from there starts from the beginning.
 
     Yields:
         Each row of `candidates` once.
@@ -44,15 +52,29 @@ def varied(
     if not 0.0 <= diversity <= 1.0:
         raise ValueError(f"diversity must be in [0, 1], got {diversity}")
     earlier = candidates[:0] if before is None else before[-WINDOW:]
-    span = _Span(unit_rows(np.concatenate([candidates, earlier])))
-    for place in range(len(earlier)):
-        span.add(len(candidates) + place)
-    gain = (1.0 - diversity) * relevance.astype(np.float32)
-    weight = np.float32(diversity * _WEIGHT)
-    for _ in range(len(candidates)):
-        best = int((gain + weight * span.rest(len(candidates))).argmax())
+    every = np.concatenate([candidates, earlier]) if len(earlier) else candidates
+    gains = (1.0 - diversity) * relevance.astype(np.float32)
+    order = _compiled if is_compiled() else _in_numpy
+    return order(every, gains, diversity * _WEIGHT, wanted)
+
+
+def _compiled(vectors: Vectors, gains: Scores, weight: float, wanted: int) -> Iterator[int]:
+    picks = pick(vectors, gains.copy(), weight, WINDOW, min(wanted, len(gains)))
+    yield from picks.tolist()
+    if len(picks) < len(gains):
+        picks = pick(vectors, gains, weight, WINDOW, len(gains))
+        yield from picks[wanted:].tolist()
+
+
+def _in_numpy(vectors: Vectors, gains: Scores, weight: float, _: int) -> Iterator[int]:
+    count = len(gains)
+    span = _Span(unit_rows(vectors))
+    for place in range(count, len(vectors)):
+        span.add(place)
+    for _ in range(count):
+        best = int((gains + np.float32(weight) * span.rest(count)).argmax())
         yield best
-        gain[best] = -np.inf
+        gains[best] = -np.inf
         span.add(best)
 
 

@@ -11,7 +11,7 @@ from service.recommend.explain import explained
 from service.recommend.plan import BoostMasks, Plan, plan_of
 from service.recommend.pool import Pool, gather
 from service.recommend.ranking import Ranked, rank
-from service.types import Counts, Query, Recommendation, Recommendations, Source, Vector
+from service.types import Counts, Query, Recommendations, Source, Vector
 
 # Where caps and near-duplicates leave a list short, more candidates are looked at, and once more:
 # enough for any list that is not about one thing alone.
@@ -105,15 +105,14 @@ def _holds_turned_away(plan: Plan, ranked: Ranked) -> bool:
 def _answer(
     plan: Plan, pool: Pool, ranked: Ranked, shelf: Shelf, timings: Mapping[str, float]
 ) -> Recommendations:
-    columns = (ranked.rows, ranked.scores, ranked.is_promoted)
-    items = tuple(map(Recommendation, *(columns if ranked.is_promoted else columns[:2])))
-    if plan.query.explain:
-        items = explained(items, plan, shelf)
-    count = len(items)
+    count = len(ranked.rows)
     # A list that the caller gave is found, whatever its order.
     is_filled = plan.wish is None and plan.among is None
     return Recommendations(
-        items=items,
+        rows=ranked.rows,
+        scores=ranked.scores,
+        is_promoted=ranked.is_promoted,
+        whys=explained(ranked, plan, shelf) if plan.query.explain else [],
         source=_source(plan),
         counts=Counts(
             asked=plan.asked,
@@ -139,11 +138,11 @@ def _source(plan: Plan) -> Source:
 
 
 def _left_out(plan: Plan, shelf: Shelf) -> int:
-    if plan.allowed is None:
+    if plan.passing is None:
         return 0
     if plan.among is not None:
-        return len(plan.among) - int(np.count_nonzero(plan.allowed[plan.among]))
-    return shelf.shown - int(np.count_nonzero(plan.allowed))
+        return len(plan.among) - int(np.count_nonzero(plan.passing.mask[plan.among]))
+    return shelf.shown - plan.passing.count
 
 
 def _degraded(plan: Plan, ranked: Ranked) -> tuple[str, ...]:
@@ -155,6 +154,6 @@ def _degraded(plan: Plan, ranked: Ranked) -> tuple[str, ...]:
     if ranked.lacks_promoted:
         reasons.append("too_few_promoted")
     if len(ranked.rows) < plan.asked:
-        nothing = plan.allowed is not None and not plan.allowed.any()
+        nothing = plan.passing is not None and not plan.passing.count
         reasons.append("filter_matches_nothing" if nothing else "fewer_than_k")
     return tuple(reasons)

@@ -1,7 +1,6 @@
 """Why an item is in the list: which seed, with which share, and what they have in common."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from itertools import takewhile
 
 import numpy as np
@@ -11,13 +10,13 @@ from service.catalogue.columns import Column
 from service.index.shelf import Shelf
 from service.recommend.plan import Plan
 from service.recommend.pool import boosts_of
+from service.recommend.ranking import Ranked
 from service.recommend.wishes import Wish
 from service.recommend.wording import sentence
 from service.types import (
     Attributes,
     AttributeValue,
     ItemId,
-    Recommendation,
     Rows,
     Scalar,
     Share,
@@ -31,22 +30,27 @@ _SMALLEST_SHARE = 0.05
 _COMMONPLACE = 0.25
 
 
-def explained(
-    items: Sequence[Recommendation], plan: Plan, shelf: Shelf
-) -> tuple[Recommendation, ...]:
-    """Say of every item why it is in the list; see `Why`."""
-    shared = SharedAttributes(shelf)
-    rows = np.array([item.row for item in items], np.int64)
-    because = [()] * len(items) if plan.wish is None else shares(plan.wish, shelf.vectors(rows))
-    boosts = boosts_of(plan, rows).tolist()
-    attributes = shared.of_rows(rows)
-    found = []
-    for item, seeds, boost, ours in zip(items, because, boosts, attributes, strict=True):
-        why = Why(seeds, shared.between(ours, seeds[0].id if seeds else None), boost)
-        if plan.query.in_words:
-            why = replace(why, words=sentence(item, why, plan, shelf))
-        found.append(Recommendation(item.row, item.score, item.is_promoted, why))
-    return tuple(found)
+def explained(ranked: Ranked, plan: Plan, shelf: Shelf) -> list[Why]:
+    """Say of every item of a list why it is there; see `Why`."""
+    rows = np.array(ranked.rows, np.int64)
+    count = len(rows)
+    because = [()] * count if plan.wish is None else shares(plan.wish, shelf.vectors(rows))
+    boosts = boosts_of(plan, rows).tolist() if plan.boosted else [0.0] * count
+    # Of items and seeds, read in one go.
+    attributes = _attributes(np.concatenate([rows, plan.seeds.liked]), shelf)
+    of_seeds = zip(plan.seeds.liked_ids, attributes[count:], strict=True)
+    shared = SharedAttributes(shelf, dict(of_seeds))
+    whys = [
+        Why(seeds, shared.between(ours, seeds[0].id if seeds else None), boost)
+        for seeds, boost, ours in zip(because, boosts, attributes[:count], strict=True)
+    ]
+    if not plan.query.in_words:
+        return whys
+    promoted = ranked.is_promoted or [False] * count
+    return [
+        why._replace(words=sentence(score, why, plan, shelf, is_promoted=is_promoted))
+        for score, why, is_promoted in zip(ranked.scores, whys, promoted, strict=True)
+    ]
 
 
 def shares(wish: Wish, items: Vectors) -> list[tuple[Share, ...]]:
@@ -69,16 +73,12 @@ def shares(wish: Wish, items: Vectors) -> list[tuple[Share, ...]]:
     if not wish.is_linear:
         pull = shapley_of_best(pull)
     total = pull.sum(axis=1, keepdims=True)
-    split = np.divide(pull, total, out=np.zeros_like(pull), where=total > 0)
-    order = np.argsort(-split, axis=1, kind="stable")[:, :_SHARES_SHOWN]
-    shown = np.take_along_axis(split, order, 1)
+    total[total == 0] = 1.0
+    split = np.round((pull / total).astype(np.float64), 4)
+    order = (-split).argsort(axis=1, kind="stable")[:, :_SHARES_SHOWN]
     return [
-        tuple(
-            Share(wish.ids[part], round(share, 4))
-            for part, share in zip(parts, largest, strict=True)
-            if share >= _SMALLEST_SHARE
-        )
-        for parts, largest in zip(order.tolist(), shown.tolist(), strict=True)
+        tuple([Share(wish.ids[part], own[part]) for part in parts if own[part] >= _SMALLEST_SHARE])
+        for parts, own in zip(order.tolist(), split.tolist(), strict=True)
     ]
 
 
@@ -105,58 +105,52 @@ class SharedAttributes:
 
     Numbers are left out, as two equal prices say nothing about taste, and so are values that a
     large part of the catalogue has. What is filterable and common is asked of the version alone.
+
+    Args:
+        shelf: says what is common.
+        seeds: attributes of the seeds.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
-        self._of_seeds: dict[ItemId, Mapping[str, list[str]]] = {}
-        self._commonplace = {
-            key: _commonplace(column, len(shelf))
+    def __init__(self, shelf: Shelf, seeds: Mapping[ItemId, Attributes]) -> None:
+        commonplace = [
+            (key, _commonplace(column, len(shelf)))
             for key, column in shelf.snapshot.table.columns.items()
             if column.kind == "keyword"
+        ]
+        self._telling = {
+            seed: [
+                (key, values.difference(frequent))
+                for key, frequent in commonplace
+                if (values := _values(attributes.get(key)))
+            ]
+            for seed, attributes in seeds.items()
         }
-
-    def of_rows(self, rows: Rows) -> list[Attributes]:
-        """Return the attributes of some rows, read in one go."""
-        written = b",".join(attributes for _, attributes in self._shelf.written(rows))
-        found: list[Attributes] = orjson.loads(b"[%b]" % written)
-        return found
 
     def between(self, ours: Attributes, seed: ItemId | None) -> Mapping[str, tuple[Scalar, ...]]:
         """Name the values in an item's attributes that a seed has as well; none with a text."""
-        telling = self._telling(seed) if seed is not None else {}
         common: dict[str, tuple[Scalar, ...]] = {}
-        for key, theirs in telling.items():
+        if seed is None:
+            return common
+        for key, theirs in self._telling[seed]:
             value = ours.get(key)
             if isinstance(value, str):
                 if value in theirs:
                     common[key] = (value,)
-            elif isinstance(value, list):
-                both = [each for each in value if each in theirs]
-                if both:
-                    common[key] = tuple(both)
+            elif isinstance(value, list) and not theirs.isdisjoint(value):
+                common[key] = tuple([each for each in value if each in theirs])
         return common
 
-    def _telling(self, seed: ItemId) -> Mapping[str, list[str]]:
-        found = self._of_seeds.get(seed)
-        if found is None:
-            found = self._of_seeds[seed] = self._look_up(seed)
-        return found
 
-    def _look_up(self, seed: ItemId) -> Mapping[str, list[str]]:
-        row = self._shelf.row(seed)
-        attributes = {} if row is None else self._shelf.attributes(row)
-        telling = {
-            key: [value for value in _values(attributes.get(key)) if value not in frequent]
-            for key, frequent in self._commonplace.items()
-        }
-        return {key: values for key, values in telling.items() if values}
+def _attributes(rows: Rows, shelf: Shelf) -> list[Attributes]:
+    written = b",".join([attributes for _, attributes in shelf.written(rows)])
+    found: list[Attributes] = orjson.loads(b"[%b]" % written)
+    return found
 
 
-def _values(value: AttributeValue) -> list[str]:
+def _values(value: AttributeValue) -> frozenset[str]:
     if isinstance(value, str):
-        return [value]
-    return value if isinstance(value, list) else []
+        return frozenset((value,))
+    return frozenset(value) if isinstance(value, list) else frozenset()
 
 
 def _commonplace(column: Column, items: int) -> set[Scalar]:

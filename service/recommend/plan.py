@@ -1,11 +1,12 @@
 """What a query means for one shelf: which rows to look at, and what must not come."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 
-from service.catalogue.filter_masks import FilterKey, filter_key
+from service.catalogue.filter_masks import FilterKey, Passing, filter_key
 from service.index.shelf import Shelf
 from service.recommend.caps import CapCounts
 from service.recommend.seeds import KnownSeeds, find_seeds
@@ -53,7 +54,7 @@ class Plan:
         query: as it came.
         seeds: what of its seeds is known.
         wish: what is looked for; None where there is nothing to go by.
-        allowed: bool (n_items,), or None for all.
+        passing: what the filter lets through; None for all.
         hidden: int64 rows that must not come.
         among: int64 rows to be ordered; None for the whole catalogue.
         boosted: for each boost the rows that it moves ahead of others.
@@ -67,7 +68,7 @@ class Plan:
     query: Query
     seeds: KnownSeeds
     wish: Wish | None
-    allowed: Mask | None
+    passing: Passing | None
     hidden: Rows
     among: Rows | None
     boosted: list[Mask]
@@ -76,6 +77,11 @@ class Plan:
     missing: tuple[ItemId, ...]
     asked: int
     pool: int
+
+    @property
+    def allowed(self) -> Mask | None:
+        """Mask of what the filter lets through, None for all: bool (n_items,)."""
+        return None if self.passing is None else self.passing.mask
 
     @property
     def count(self) -> int:
@@ -103,7 +109,7 @@ def plan_of(query: Query, shelf: Shelf, text_vector: Vector | None, masks: Boost
     """
     seeds = find_seeds(query, shelf)
     wish = wish_of(seeds, shelf, text_vector, query.strategy)
-    allowed = shelf.allowed(query.filter)
+    passing = shelf.passing(query.filter)
     boosted = [
         masks.of(boost.filter, query.filter, is_lifted=boost.weight > 0) for boost in query.boost
     ]
@@ -113,8 +119,8 @@ def plan_of(query: Query, shelf: Shelf, text_vector: Vector | None, masks: Boost
     if query.limit_per:
         # Refused here, where an error is still the query's own.
         CapCounts(query.limit_per, shelf, ())
-    shown = [row for row in shelf.rows(query.shown) if row is not None]
-    excluded = [row for row in shelf.rows(query.exclude) if row is not None]
+    shown = _known(query.shown, shelf)
+    excluded = _known(query.exclude, shelf)
     among, missing = None, seeds.missing
     if query.among is not None:
         among, unknown = _rows_among(query.among, shelf)
@@ -130,8 +136,8 @@ def plan_of(query: Query, shelf: Shelf, text_vector: Vector | None, masks: Boost
         query=query,
         seeds=seeds,
         wish=wish,
-        allowed=allowed,
-        hidden=hidden.astype(np.int64),
+        passing=passing,
+        hidden=hidden.astype(np.int64, copy=False),
         among=among,
         boosted=boosted,
         promoted=promoted,
@@ -149,6 +155,10 @@ def _pool_size(query: Query, wish: Wish | None) -> int:
     if not (shapes or turns_away):
         return query.k
     return max(min(_OVERFETCH * query.k, query.k + _SPARE_MAX), _POOL_MIN)
+
+
+def _known(ids: Sequence[ItemId], shelf: Shelf) -> list[int]:
+    return [row for row in shelf.rows(ids) if row is not None] if ids else []
 
 
 def _rows_among(ids: tuple[ItemId, ...], shelf: Shelf) -> tuple[Rows, list[ItemId]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 import numpy as np
 
@@ -35,11 +36,22 @@ def rank(plan: Plan, pool: Pool, shelf: Shelf) -> Ranked:
     before = None
     if plan.shown:
         before = shelf.vectors(np.array(plan.shown[-WINDOW:], np.int64))
-    if not (plan.is_varied or query.limit_per or query.promoted):
+    has_places = bool(query.limit_per or query.promoted)
+    if not (plan.is_varied or has_places):
         rows = pool.rows[: plan.asked]
         if not (keeps_apart and has_near_duplicates(shelf.vectors(rows), _last(before))):
             return Ranked(rows.tolist(), pool.scores[: plan.asked].tolist())
     candidates = Candidates(pool.rows, pool.scores, shelf.vectors(pool.rows))
+    order: Iterable[int] = range(len(candidates.rows))
+    if plan.is_varied:
+        relevance = _as_cosines(plan, candidates)
+        lazy = varied(candidates.vectors, relevance, query.diversity, before, wanted=plan.asked)
+        first = list(islice(lazy, plan.asked))
+        if not has_places and not (
+            keeps_apart and has_near_duplicates(candidates.vectors[first], _last(before))
+        ):
+            return Ranked(pool.rows[first].tolist(), pool.scores[first].tolist())
+        order = chain(first, lazy)
     promoted = None
     if pool.promoted is not None:
         promoted = Candidates(*pool.promoted, shelf.vectors(pool.promoted[0]))
@@ -50,10 +62,6 @@ def rank(plan: Plan, pool: Pool, shelf: Shelf) -> Ranked:
         start=len(plan.shown),
         share=0.0 if query.promoted is None else query.promoted.share,
     )
-    order: Iterable[int] = range(len(candidates.rows))
-    if plan.is_varied:
-        relevance = _as_cosines(plan, candidates)
-        order = varied(candidates.vectors, relevance, query.diversity, before)
     made = arranger.fill(plan.asked, candidates, order, promoted)
     sides = [promoted if own and promoted else candidates for own in made.is_promoted]
     return Ranked(

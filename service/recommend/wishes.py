@@ -18,6 +18,7 @@ _GROUPS: Final = 4
 # Below every similarity of unit vectors.
 _REJECTED: Final = np.float32(-2.0)
 _LOWEST_LIKING: Final = -1.0
+_WHOLE: Final = np.ones(1, np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,16 +92,18 @@ def wish_of(
 
     Source: Qdrant's recommendation strategies.
     """
+    if text is None and len(seeds.liked) == 1 and not len(seeds.disliked):
+        # What most ask for: the mean of one, and the nearest of one, is the one.
+        one = shelf.vectors(seeds.liked)
+        return Wish(one, _WHOLE, seeds.liked_ids, one[:0], seeds.disliked_weights, one, True)
     if strategy is None:
         is_one_wish = text is not None or not len(seeds.liked)
         strategy = "average_vector" if is_one_wish else "best_score"
-    # The nearest of one is the average of one, in one search.
-    is_linear = strategy != "best_score" or (len(seeds.liked) == 1 and not len(seeds.disliked))
+    is_linear = strategy != "best_score"
     parts = shelf.vectors(seeds.liked)
     weights = seeds.liked_weights
     ids: tuple[ItemId | None, ...] = seeds.liked_ids
     if text is not None:
-        is_linear = strategy != "best_score"
         parts = np.concatenate([parts, text[np.newaxis, :]])
         own = (weights.sum() if is_linear else weights.max()) if len(weights) else np.float32(1.0)
         weights = np.append(weights, own).astype(np.float32)

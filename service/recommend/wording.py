@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from service.index.shelf import Shelf
 from service.recommend.plan import Plan
-from service.types import ItemId, Recommendation, Scalar, Share, Why
+from service.types import ItemId, Scalar, Share, Why
 
 _TITLES = ("title", "name")
 _VALUES_NAMED = 3
 _PLACEHOLDER = re.compile(r"{(\w+)}")
 
 
-def sentence(item: Recommendation, why: Why, plan: Plan, shelf: Shelf) -> str:
+def sentence(score: float, why: Why, plan: Plan, shelf: Shelf, *, is_promoted: bool) -> str:
     """Tell why an item is in the list, in words."""
     if plan.wish is None:
         is_given = plan.among is not None
@@ -25,11 +25,11 @@ def sentence(item: Recommendation, why: Why, plan: Plan, shelf: Shelf) -> str:
         reason = "This is among the nearest that were left"
     if why.shared and (first := why.because[0].id):
         reason += f"; like {_quoted_title(first, shelf)} it has {_common(why.shared)}"
-    if plan.wish is not None and plan.wish.is_turned_away(item.score - why.boost):
+    if plan.wish is not None and plan.wish.is_turned_away(score - why.boost):
         reason += "; it is nearer to something that you disliked"
     if why.boost:
         reason += f"; its score was {'raised' if why.boost > 0 else 'lowered'} by a boost"
-    if item.is_promoted:
+    if is_promoted:
         reason += "; it has this place as a promotion"
     return f"{reason}."
 

@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 
 from service.api.errors import raw_problem
 from service.api.lifespan import Services
-from service.server.joined import JoinedWrites
+from service.server.cycle import JoinedCycle
 from service.server.limits import HEADER_BYTES_MAX, HEADERS_MAX
 
 if TYPE_CHECKING:
@@ -86,8 +86,6 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a client; where there are too many, at the cost of the longest idle one."""
         super().connection_made(transport)
-        self._joined = JoinedWrites(transport)
-        self.transport = self._joined
         if len(self.connections) > self._limits.connections:
             self._make_room()
 
@@ -161,11 +159,12 @@ class LimitedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if self._doorman is not None:
             self._doorman.gate.announce()
+        # uvicorn makes it by the name of its own class; nothing of it has run yet.
+        cycle.__class__ = JoinedCycle
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """Take the next request of a client that sent several, else wait for one."""
-        self._joined.flush()
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
 LIBRARY = FOLDER / "libmagpie.so"
-SOURCES = ("walk.c", "scan.c")
+SOURCES = ("walk.c", "scan.c", "vary.c", "lines.c")
 _HEADERS = ("codes.h",)
 # What a processor can do is chosen when the library is opened, so that it can be copied anywhere.
 _OPTIONS = (
@@ -84,3 +84,8 @@ def source_digest() -> str:
     for name in (*_HEADERS, *SOURCES):
         digest.update((FOLDER / name).read_bytes())
     return digest.hexdigest()
+
+
+def is_compiled() -> bool:
+    """Whether there is a library: without one its functions may not be called."""
+    return open_library() is not None

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report import Goal, table, write_json
+from benchmarks.report import Goal, table, write_json, write_part
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,13 @@ def test_figures_are_written_with_machine_time_and_goals(tmp_path: Path) -> None
     assert found["measured_at"].startswith("2026")
     assert found["machine"]["python"]
     assert found["goals"][0]["met"] is True
+
+
+def test_a_part_leaves_the_others_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    write_part(path, "hit", {"us": 1}, [Goal("hit", 1.0, 0.5)])
+    write_part(path, "item", {"us": 2}, [])
+    write_part(path, "hit", {"us": 3}, [])
+    written = json.loads(path.read_text())
+    assert [written[part]["us"] for part in ("hit", "item")] == [3, 2]
+    assert written["item"]["measured_at"]

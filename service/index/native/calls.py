@@ -1,0 +1,42 @@
+"""How functions of the compiled library are called: their types, and addresses of arrays.
+
+Apart from `library`, which runs where nothing is installed yet.
+"""
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def function(library: ctypes.CDLL, name: str, kinds: str, result: str = "i") -> Callable[..., int]:
+    """A function of the library with its types.
+
+    Args:
+        library: what was opened.
+        name: of the function.
+        kinds: of its arguments: p a pointer, s bytes, i 32 bits, q 64 bits, f a float.
+        result: the same for what it returns.
+    """
+    found = library[name]
+    types: dict[str, type[ctypes._SimpleCData[Any]]] = {
+        "p": ctypes.c_void_p,
+        "s": ctypes.c_char_p,
+        "i": ctypes.c_int32,
+        "q": ctypes.c_int64,
+        "f": ctypes.c_float,
+    }
+    found.argtypes = [types[kind] for kind in kinds]
+    found.restype = types[result]
+    return found
+
+
+def address(array: NDArray[np.generic]) -> int:
+    """Where the numbers of an array lie; it has to outlive the use."""
+    if array.flags.writeable and array.size:
+        # Five times as fast as to ask the array.
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
+    at: int = array.__array_interface__["data"][0]
+    return at

@@ -1,0 +1,60 @@
+"""What the compiled library does with the vectors of one list, where `is_compiled`."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.index.native.calls import address, function
+from service.index.native.library import open_library
+from service.types import Rows, Vectors
+
+_Function = Callable[..., int]
+
+
+def pick(
+    vectors: Vectors, gains: NDArray[np.float32], weight: float, window: int, wanted: int
+) -> Rows:
+    """Pick candidates by their gain and `weight` times what earlier picks do not cover.
+
+    Args:
+        vectors: float32 (n + m, dim), C order; the last m were picked before, the oldest first.
+        gains: float32 (n,); overwritten.
+        weight: of what is left of a unit vector outside the span of the last picks.
+        window: how many picks that are.
+        wanted: how many, at most n.
+
+    Returns:
+        int64 (wanted,), places in `gains`.
+
+    Raises:
+        MemoryError: there is none left.
+    """
+    picks = np.empty(wanted, np.int64)
+    count, (every, dim) = len(gains), vectors.shape
+    at = address(vectors), count, every - count, dim, address(gains), weight, window, wanted
+    if _functions()[0](*at, address(picks)):
+        raise MemoryError("no memory for a list")
+    return picks
+
+
+def has_like(vectors: Vectors, limit: float) -> bool:
+    """Tell whether two rows side by side have a cosine above a limit.
+
+    Args:
+        vectors: float32 (n, dim), C order.
+        limit: the cosine.
+    """
+    count, dim = vectors.shape
+    return bool(_functions()[1](address(vectors), count, dim, limit))
+
+
+@lru_cache(maxsize=1)
+def _functions() -> tuple[_Function, _Function]:
+    library = open_library()
+    assert library is not None, "see is_compiled"
+    return (
+        function(library, "magpie_vary", "pqqqpfqqp"),
+        function(library, "magpie_has_like", "pqqf"),
+    )
