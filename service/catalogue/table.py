@@ -33,9 +33,9 @@ _OFFSETS = "items.offsets.npy"
 _ID_START = b'{"id":'
 # Cannot occur inside an id: JSON writes its quotes with a backslash before them.
 _ID_END = b'","text":'
-# Neither inside an id nor inside a text: it parts a line into its three members.
-_NEXT_MEMBER = b'","'
-_ID_AT, _ATTRIBUTES_AT, _LINE_END_AT = len(_ID_START), len('attributes":'), -len("}\n")
+# Nor inside a text.
+_TEXT_END = b'","attributes":'
+_LINE_END_AT = len("}\n")
 
 
 class TableWriter:
@@ -170,8 +170,10 @@ class ItemTable:
         found, lines = [], self.lines
         starts, ends = self.offsets[rows].tolist(), self.offsets[rows + 1].tolist()
         for start, end in zip(starts, ends, strict=True):
-            head, _, tail = lines[start:end].split(_NEXT_MEMBER, 2)
-            found.append((head[_ID_AT:] + b'"', tail[_ATTRIBUTES_AT:_LINE_END_AT]))
+            id_end = lines.find(_ID_END, start, end)
+            text_end = lines.find(_TEXT_END, id_end, end)
+            item_id = lines[start + len(_ID_START) : id_end + 1]
+            found.append((item_id, lines[text_end + len(_TEXT_END) : end - _LINE_END_AT]))
         return found
 
     def row(self, item_id: str) -> int | None:

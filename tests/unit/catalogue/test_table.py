@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.catalogue.ids import hash64
@@ -72,6 +72,7 @@ def test_every_item_comes_back_by_row_and_by_id(items: list[Item]) -> None:
 
 
 @settings(deadline=None, max_examples=50)
+@example([Item(ItemId(","), ",", {",": ","})])
 @given(_ITEMS)
 def test_rows_come_as_the_json_that_they_would_be_written_as(items: list[Item]) -> None:
     with tempfile.TemporaryDirectory() as parent:

@@ -84,7 +84,7 @@ def test_like_rows_side_by_side_are_found_whatever_their_length(
 
 @pytest.fixture
 def table(tmp_path: Path) -> ItemTable:
-    texts = ["plain", 'with "quotes", and "text": of JSON', "x" * 3_000, "日本語\n\\", ""]
+    texts = ["plain", 'with "quotes", and "text": of JSON', "x" * 3_000, "日本語\n\\", ","]
     items = [
         Item(ItemId(f'id "{number}"'), text, {"title": text, "tags": ["a", 'b"'], "n": number})
         for number, text in enumerate(texts)
