@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from service.api.wire import KeyText, ScalarIn, Wire, at_least_one, exactly_one
 from service.types import EVERYTHING, Condition, Filter, Match, Range, Scalar
@@ -12,8 +12,6 @@ _CONDITIONS_MAX = 100
 
 class MatchIn(Wire):
     """Equal to one value, or to any of several."""
-
-    model_config = ConfigDict(json_schema_extra=exactly_one("value", "any"))
 
     value: ScalarIn | None = None
     any: list[ScalarIn] | None = Field(None, min_length=1, max_length=1000)
@@ -28,8 +26,6 @@ class MatchIn(Wire):
 class RangeIn(Wire):
     """Inside every bound that is given."""
 
-    model_config = ConfigDict(json_schema_extra=at_least_one("gt", "gte", "lt", "lte"))
-
     gt: float | None = None
     gte: float | None = None
     lt: float | None = None
@@ -42,14 +38,17 @@ class RangeIn(Wire):
         return self
 
 
+# Rules stand beside the reference, so that generators of clients make one plain class of each.
+_Match = Annotated[MatchIn, Field(json_schema_extra=exactly_one("value", "any"))]
+_Range = Annotated[RangeIn, Field(json_schema_extra=at_least_one("gt", "gte", "lt", "lte"))]
+
+
 class ConditionIn(Wire):
     """A test of one attribute."""
 
-    model_config = ConfigDict(json_schema_extra=exactly_one("match", "range"))
-
     key: KeyText
-    match: MatchIn | None = None
-    range: RangeIn | None = None
+    match: _Match | None = None
+    range: _Range | None = None
 
     @model_validator(mode="after")
     def _one_test(self) -> Self:
@@ -69,7 +68,8 @@ class ConditionIn(Wire):
         return Match(self.key, tuple(values))
 
 
-_Conditions = Annotated[tuple[ConditionIn, ...], Field(max_length=_CONDITIONS_MAX)]
+_Condition = Annotated[ConditionIn, Field(json_schema_extra=exactly_one("match", "range"))]
+_Conditions = Annotated[tuple[_Condition, ...], Field(max_length=_CONDITIONS_MAX)]
 
 
 class FilterIn(Wire):

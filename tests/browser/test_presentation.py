@@ -37,7 +37,8 @@ CONTRASTS = """() => {
     const texts = ".card-title, .excerpt, .topic-of, .because, .because em, .common, .percent,"
         + " .heading h1, .heading p, .topic, .topic-more, .sheet-title, .description, .tag,"
         + " .facts dt, .facts dd, .button, .status span, .status strong, .count, .less-chip,"
-        + " .dial label, .dial-end, .dial output, .swatch-title, .notice";
+        + " .dial label, .dial-end, .dial output, .swatch-title, .notice, .in-words, .facet legend,"
+        + " .filter-button, #filter-count, .choice > span, .bounds > span, .stage > span";
     return [...document.querySelectorAll(texts)]
         .filter(element => element.checkVisibility() && element.textContent.trim())
         .map(element => {
@@ -61,11 +62,16 @@ def test_every_text_has_contrast_aa(visit_as: "Callable[..., Visit]", scheme: st
     # Enough cards that every theme and every tone is among them.
     while page.locator("#more").is_visible():
         visit.after(page.locator("#more").click)
+    page.locator("#filter-button").click()
     assert _unreadable(visit) == []
     pin, other = visit.ids()[5], visit.ids()[50]
     for view in (f"#pin={pin}", f"#board={pin}&board={other}&less=nobody"):
         visit.after(lambda view=view: page.goto(f"{visit.origin}/{view}"))  # type: ignore[misc]
+        page.locator(".reason summary").first.click()
         assert _unreadable(visit) == []
+    for presses in range(2):  # wanted, then unwanted
+        visit.after(page.get_by_role("button", name="English").click)
+        assert _unreadable(visit) == [], presses
 
 
 @pytest.mark.parametrize("width", [360, 768])

@@ -84,3 +84,42 @@ def test_problems_have_the_documented_form(client: TestClient) -> None:
         client.get("/nowhere"),
     ):
         jsonschema.validate(response.json(), resolved(document, "Problem"))
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_allowed"),
+    [
+        ({"match": {"value": 1}}, True),
+        ({"match": {"any": [1, "a"]}}, True),
+        ({"match": {"value": 1}, "range": None}, True),
+        ({"range": {"gt": None, "lt": 3}}, True),
+        ({"match": {"value": 1, "any": [1]}}, False),
+        ({"match": {"value": None}}, False),
+        ({"match": {"value": 1}, "range": {"gt": 1}}, False),
+        ({"range": {}}, False),
+        ({"range": {"gt": None}}, False),
+        ({}, False),
+    ],
+)
+def test_the_document_tells_which_conditions_are_one(
+    client: TestClient, condition: dict[str, Any], is_allowed: bool
+) -> None:
+    document = client.get("/openapi.json").json()
+    schema = jsonschema.Draft202012Validator(resolved(document, "RecommendRequest"))
+    filtered = {"filter": {"must": [{"key": "price", **condition}]}}
+    boosted = {"boost": [{"filter": filtered["filter"], "weight": 1}]}
+    for request in (filtered, boosted):
+        assert schema.is_valid(request) == is_allowed
+        assert (client.post("/recommend", json=request).status_code == 200) == is_allowed
+
+
+def test_an_empty_filter_is_none_but_boosts_nothing(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    schema = jsonschema.Draft202012Validator(resolved(document, "RecommendRequest"))
+    for request, is_allowed in (
+        ({"filter": {"must": []}}, True),
+        ({"boost": [{"filter": {"must": []}, "weight": 1}]}, False),
+        ({"promoted": {"filter": {}, "share": 0.5}}, False),
+    ):
+        assert schema.is_valid(request) == is_allowed
+        assert (client.post("/recommend", json=request).status_code == 200) == is_allowed
