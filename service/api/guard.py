@@ -22,6 +22,9 @@ PRINCIPAL: Final = "magpie.principal"
 _BEARER: Final = b"bearer "
 _SEND_KEY: Final = "Send one as `Authorization: Bearer KEY`, or as `X-API-Key: KEY`."
 
+# With and without ports; more would be somebody who tries them all.
+_OWN_NAMES_MAX: Final = 64
+
 NoScope: TypeAlias = Literal["missing", "unknown", "remote", "rate"]
 
 
@@ -62,6 +65,7 @@ class Guard:
         self.limiter = limiter
         self._anybody = Principal(anonymous)
         self._local: set[str] = set()
+        self._own_names: set[bytes] = set()
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -90,7 +94,7 @@ class Guard:
             if holder.key is None or holder.key.rate is None:
                 return holder
             return await self._counted(holder, holder.key)
-        if self.exposed == "loopback" and not self._is_local(scope):
+        if self.exposed == "loopback" and not (self._is_local(scope) and self._is_own_name(scope)):
             return _REMOTE
         return self._anybody
 
@@ -122,6 +126,26 @@ class Guard:
         if _is_remote(host):
             return False
         self._local.add(host)
+        return True
+
+    def _is_own_name(self, scope: AsgiScope) -> bool:
+        """Tell whether the caller knows us as this machine, not by a name of somebody's choice.
+
+        A page whose name was turned to this machine (DNS rebinding) could read everything here.
+        """
+        server = scope.get("server")
+        if not server or _is_remote(server[0], unless_address=True):
+            # Whoever reaches a Unix socket is no browser.
+            return True
+        return all(self._is_own(value) for name, value in scope["headers"] if name == b"host")
+
+    def _is_own(self, host: bytes) -> bool:
+        if host in self._own_names:
+            return True
+        if not _is_this_machine("//" + host.decode("latin-1")):
+            return False
+        if len(self._own_names) < _OWN_NAMES_MAX:
+            self._own_names.add(host)
         return True
 
 
@@ -196,12 +220,19 @@ def _check_origin(scope: AsgiScope) -> None:
     DNS rebinding even under our own name. Browsers name the page's site with every change.
     """
     for name, value in scope["headers"]:
-        if name == b"origin":
-            host = urlsplit(value.decode("latin-1")).hostname or ""
-            if host != "localhost" and _is_remote(host, unless_address=True):
-                raise ScopeMissing(
-                    "A page of another site may change nothing here.", "Use keys: MAGPIE_KEYS_FILE."
-                )
+        if name == b"origin" and not _is_this_machine(value.decode("latin-1")):
+            raise ScopeMissing(
+                "A page of another site may change nothing here.", "Use keys: MAGPIE_KEYS_FILE."
+            )
+
+
+def _is_this_machine(address: str) -> bool:
+    """Tell whether an address such as `http://localhost:8000` names the machine it is asked on."""
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:
+        return False
+    return host == "localhost" or not _is_remote(host, unless_address=True)
 
 
 def _is_remote(host: str, *, unless_address: bool = False) -> bool:

@@ -256,6 +256,33 @@ def test_without_keys_only_this_machine_is_answered(pins_indexes: Path, toy_mode
             assert client.get(f"http://{host}/livez").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8000", 200),
+        ("localhost", 200),
+        ("LOCALHOST:8000", 200),
+        ("[::1]:8000", 200),
+        ("rebound.example:8000", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("192.0.2.7", 403),
+        ("a@localhost.example", 403),
+        ("[::1", 403),
+        ("", 403),
+    ],
+)
+def test_without_keys_no_page_reads_by_turning_its_name_to_this_machine(
+    pins_indexes: Path, toy_models: Path, host: str, status: int
+) -> None:
+    with served(pins_indexes, toy_models) as client:
+        url = "http://127.0.0.1"
+        for _ in range(2):
+            answer = client.post(f"{url}/recommend", json={"k": 1}, headers={"host": host})
+            assert answer.status_code == status
+        assert client.get(f"{url}/livez", headers={"host": host}).status_code == 200
+
+
 def test_without_keys_no_page_of_another_site_changes_items(
     pins_indexes: Path, toy_models: Path, tmp_path: Path
 ) -> None:
@@ -265,6 +292,7 @@ def test_without_keys_no_page_of_another_site_changes_items(
             ("https://evil.example", 403),
             ("http://evil.example:8000", 403),
             ("null", 403),
+            ("http://[::1", 403),
             ("http://192.0.2.7", 403),
             ("http://localhost:8000", 404),
             ("http://127.0.0.1:8000", 404),
