@@ -64,7 +64,8 @@ class Guard:
         self.keyring = keyring
         self.limiter = limiter
         self._anybody = Principal(anonymous)
-        self._local: set[str] = set()
+        self._addresses: set[str] = set()
+        self._sockets: set[str] = set()
         self._own_names: set[bytes] = set()
 
     @classmethod
@@ -94,7 +95,7 @@ class Guard:
             if holder.key is None or holder.key.rate is None:
                 return holder
             return await self._counted(holder, holder.key)
-        if self.exposed == "loopback" and not (self._is_local(scope) and self._is_own_name(scope)):
+        if self.exposed == "loopback" and not self._is_local(scope):
             return _REMOTE
         return self._anybody
 
@@ -117,31 +118,29 @@ class Guard:
         return replace(holder, is_alone=self.limiter.is_alone(key))
 
     def _is_local(self, scope: AsgiScope) -> bool:
+        """Tell whether a request comes from this machine, by a caller who knows that it does.
+
+        A page whose name was turned to this machine (DNS rebinding) could read everything here, so
+        `Host` has to name the machine, too; who reaches a Unix socket is no browser.
+        """
         # The address that the connection came in by, as the kernel says it, not a header. The
         # settings know only what `magpie serve` binds to; another server may have bound more.
         server = scope.get("server")
         host = server[0] if server else ""
-        if host in self._local:
+        if host in self._sockets:
             return True
-        if _is_remote(host):
-            return False
-        self._local.add(host)
+        if host not in self._addresses:
+            if _is_remote(host):
+                return False
+            is_address = not _is_remote(host, unless_address=True)
+            (self._addresses if is_address else self._sockets).add(host)
+            return self._is_local(scope)
+        for name, value in scope["headers"]:
+            if name == b"host" and value not in self._own_names and not self._is_own(value):
+                return False
         return True
 
-    def _is_own_name(self, scope: AsgiScope) -> bool:
-        """Tell whether the caller knows us as this machine, not by a name of somebody's choice.
-
-        A page whose name was turned to this machine (DNS rebinding) could read everything here.
-        """
-        server = scope.get("server")
-        if not server or _is_remote(server[0], unless_address=True):
-            # Whoever reaches a Unix socket is no browser.
-            return True
-        return all(self._is_own(value) for name, value in scope["headers"] if name == b"host")
-
     def _is_own(self, host: bytes) -> bool:
-        if host in self._own_names:
-            return True
         if not _is_this_machine("//" + host.decode("latin-1")):
             return False
         if len(self._own_names) < _OWN_NAMES_MAX:
