@@ -9,12 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from service.api.lifespan import open_live
-from service.api.render import compose, render
-from service.api.schemas import RecommendRequest
 from service.cli.console import err, out
 from service.errors import InvalidQuery, MagpieError
-from service.recommend.engine import recommend as recommend_locally
 from service.settings import Settings
 
 _TIMEOUT_S = 10.0
@@ -128,6 +124,11 @@ def _problem_of(error: urllib.error.HTTPError) -> str:
 
 
 def _ask_here(body: bytes, settings: Settings) -> bytes:
+    from service.api.lifespan import open_live
+    from service.api.render import compose, render
+    from service.api.schemas import RecommendRequest
+    from service.recommend.engine import recommend as recommend_locally
+
     query = RecommendRequest.model_validate_json(body).to_query()
     with err.status("opening the index"):
         serving = open_live(settings).current
