@@ -4,7 +4,7 @@ Build, with every text encoded, and tune; publish; build from vectors brought al
 items while it serves; build again with 1 % changed, 1 % removed and 1 % new; publish that; roll
 back; prune. Every stage is a command of Magpie, as a person would give it. A stage that is done is
 not done again: its figures lie in `--work`, and a run that was stopped goes on where it was.
-`--until STAGE` stops early, `--again STAGE` does one anew.
+`--until STAGE` stops early, `--without STAGE` leaves one out, `--again STAGE` does one anew.
 """
 
 import argparse
@@ -149,8 +149,9 @@ def main() -> None:
     walk, stages = Walk(work, options.sets, options.items), Stages(work / "figures.json")
     work.mkdir(parents=True, exist_ok=True)
     stages.forget(options.again)
-    for name, stage in walk.stages.items():
-        stages.run(name, stage)
+    wanted = [name for name in walk.stages if name not in options.without]
+    for name in wanted:
+        stages.run(name, walk.stages[name])
         if name == options.until:
             break
     figures = stages.all()
@@ -159,7 +160,7 @@ def main() -> None:
     for goal in reached:
         print(goal)
     path = ROOT / "docs" / "benchmarks" / "million.json"
-    if options.items >= 1_000_000 and figures.keys() >= walk.stages.keys():
+    if options.items >= 1_000_000 and figures.keys() >= set(wanted):
         now = datetime.now(UTC).isoformat(timespec="seconds")
         write_json(path, {"items": options.items, "stages": figures}, reached, measured_at=now)
 
@@ -170,6 +171,7 @@ def _parse() -> argparse.Namespace:
     options.add_argument("--sets", type=Path, default=ROOT.parent / "shared" / "data")
     options.add_argument("--work", type=Path, default=ROOT / "benchmarks" / ".million")
     options.add_argument("--until", help="the last stage to do")
+    options.add_argument("--without", action="append", default=[], help="a stage to leave out")
     options.add_argument("--again", action="append", default=[], help="a stage to do anew")
     return options.parse_args()
 
