@@ -1,28 +1,45 @@
 """Searches under filters of several selectivities, beside a search without one."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.index_measure import single_searches
+from benchmarks.index_sets import kept
 from service.index.exact_index import ExactIndex
 from service.index.faiss_index import FaissIndex
 from service.types import Mask, Vector, Vectors
 
 SELECTIVITIES = (0.001, 0.01, 0.1, 0.5)
+RECALL_QUERIES = 1_000
+
+
+def drawn_masks(count: int) -> list[tuple[float, Mask | None]]:
+    """No filter, and one of each share, drawn by chance."""
+    chance = np.random.default_rng(5)
+    everyone: list[tuple[float, Mask | None]] = [(1.0, None)]
+    for share in SELECTIVITIES:
+        drawn: Mask = chance.random(count) < share
+        drawn.flags.writeable = False
+        everyone.append((share, drawn))
+    return everyone
+
+
+def true_within(
+    folder: Path, share: float, mask: Mask | None, vectors: Vectors, queries: Vectors, k: int
+) -> NDArray[np.int64]:
+    """The true neighbours among what a filter allows, kept in the folder."""
+    exact = ExactIndex(vectors)
+    return kept(folder / f"true-within-{share}.npy", lambda: exact.search(queries, k, mask)[0])
 
 
 def filter_rows(
-    index: FaissIndex, vectors: Vectors, queries: Vectors, k: int
+    index: FaissIndex, folder: Path, vectors: Vectors, queries: Vectors, k: int
 ) -> list[dict[str, float]]:
     """Recall and microseconds under filters, remembered and asked for the first time."""
-    chance, lines = np.random.default_rng(5), []
-    everyone: list[tuple[float, Mask | None]] = [(1.0, None)]
-    for share in SELECTIVITIES:
-        drawn: Mask = chance.random(len(vectors)) < share
-        drawn.flags.writeable = False
-        everyone.append((share, drawn))
+    everyone, lines = drawn_masks(len(vectors)), []
     spent: dict[float, list[NDArray[np.float64]]] = {share: [] for share, _ in everyone}
     for _ in range(5):
         for share, mask in everyone:
@@ -30,8 +47,10 @@ def filter_rows(
             single_searches(search, queries[:20])
             spent[share].append(single_searches(search, queries))
     for share, mask in everyone:
-        truth, _ = ExactIndex(vectors).search(queries[:200], k, mask)
-        rows = np.stack([index.search(q[np.newaxis], k, mask)[0][0] for q in queries[:200]])
+        truth = true_within(folder, share, mask, vectors, queries[:RECALL_QUERIES], k)
+        rows = np.stack(
+            [index.search(query[np.newaxis], k, mask)[0][0] for query in queries[:RECALL_QUERIES]]
+        )
         hits = sum(len(np.intersect1d(a, b)) for a, b in zip(rows, truth, strict=True))
         first = np.array([0.0])
         if mask is not None:

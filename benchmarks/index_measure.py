@@ -3,36 +3,18 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.index_rivals import Ask
+from service.index.search_effort import smallest
 from service.types import Vectors
 
-EFFORTS = (
-    10,
-    12,
-    14,
-    16,
-    20,
-    24,
-    28,
-    32,
-    40,
-    48,
-    56,
-    64,
-    80,
-    96,
-    112,
-    128,
-    160,
-    192,
-    256,
-    384,
-    512,
-)
+EFFORT_MAX = 2_048
+# Scores held at once while the true neighbours are worked out.
+_ROWS_AT_ONCE = 10_000
 
 
 @dataclass
@@ -64,8 +46,8 @@ def true_rows(vectors: Vectors, queries: Vectors, k: int) -> NDArray[np.int64]:
     """The k true neighbours of each query, a block of vectors at a time; int64 (q, k)."""
     best = np.full((len(queries), k), -np.inf, np.float32)
     rows = np.full((len(queries), k), -1, np.int64)
-    for start in range(0, len(vectors), 50_000):
-        scores = queries @ vectors[start : start + 50_000].T
+    for start in range(0, len(vectors), _ROWS_AT_ONCE):
+        scores = queries @ vectors[start : start + _ROWS_AT_ONCE].T
         top = np.argpartition(scores, -k, axis=1)[:, -k:]
         both = np.concatenate([best, np.take_along_axis(scores, top, axis=1)], axis=1)
         named = np.concatenate([rows, top + start], axis=1)
@@ -77,10 +59,8 @@ def true_rows(vectors: Vectors, queries: Vectors, k: int) -> NDArray[np.int64]:
 def recall_of(ask: Ask, queries: Vectors, truth: NDArray[np.int64]) -> float:
     """Share of the true neighbours that are found, one query at a time."""
     k = truth.shape[1]
-    hits = sum(
-        len(np.intersect1d(ask(query, k), true)) for query, true in zip(queries, truth, strict=True)
-    )
-    return hits / truth.size
+    found = np.stack([ask(query, k) for query in queries])
+    return float((found[:, :, np.newaxis] == truth[:, np.newaxis]).sum() / truth.size)
 
 
 def smallest_effort(
@@ -90,16 +70,20 @@ def smallest_effort(
     truth: NDArray[np.int64],
     aims: Sequence[float],
 ) -> list[tuple[float, int, float]]:
-    """For each aim the first effort of the ladder that reaches it: aim, effort, recall."""
-    reached = []
-    waiting = sorted(aims)
-    for effort in EFFORTS:
+    """For each aim that is reached the smallest effort that does: aim, effort, recall."""
+
+    @cache
+    def recall(effort: int) -> float:
         set_effort(effort)
-        recall = recall_of(ask, queries, truth)
-        while waiting and recall >= waiting[0]:
-            reached.append((waiting.pop(0), effort, recall))
-        if not waiting:
+        return recall_of(ask, queries, truth)
+
+    reached: list[tuple[float, int, float]] = []
+    for aim in sorted(aims):
+        low = reached[-1][1] if reached else truth.shape[1]
+        effort = smallest(lambda each, aim=aim: recall(each) >= aim, low, EFFORT_MAX)  # type: ignore[misc]
+        if effort is None:
             break
+        reached.append((aim, effort, recall(effort)))
     return reached
 
 

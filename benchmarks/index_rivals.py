@@ -4,6 +4,7 @@ Each is built with its own usual settings, with the effort while building that i
 calls the default, and asked for one query at a time, as a service asks.
 """
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -116,3 +117,43 @@ def open_plain_faiss(path: Path, name: str) -> Rival:
         return found
 
     return Rival(name, effort, ask)
+
+
+@dataclass(frozen=True, slots=True)
+class RivalKind:
+    """How a rival is built, with the processor seconds it took, and opened."""
+
+    build: Callable[[Vectors, Path], float]
+    open: Callable[[Path, int], Rival]
+
+
+PLAIN = "faiss HNSW32,Flat"
+RIVALS = {
+    "hnswlib": RivalKind(build_hnswlib, open_hnswlib),
+    "usearch bf16": RivalKind(
+        lambda vectors, path: build_usearch(vectors, path, "bf16"),
+        lambda path, _: open_usearch(path, "bf16"),
+    ),
+    "usearch i8": RivalKind(
+        lambda vectors, path: build_usearch(vectors, path, "i8"),
+        lambda path, _: open_usearch(path, "i8"),
+    ),
+    PLAIN: RivalKind(
+        lambda vectors, path: build_plain_faiss(vectors, path, "HNSW32,Flat"),
+        lambda path, _: open_plain_faiss(path, PLAIN),
+    ),
+}
+
+
+def rival_file(folder: Path, name: str) -> Path:
+    """Where a rival is kept."""
+    return folder / (name.replace(" ", "-").replace(",", "-") + ".bin")
+
+
+def build_rival(vectors: Vectors, name: str, folder: Path) -> float:
+    """Build what is not there yet; processor seconds that it took."""
+    path = rival_file(folder, name)
+    note = path.with_suffix(".json")
+    if not note.exists():
+        note.write_text(json.dumps({"seconds": RIVALS[name].build(vectors, path)}))
+    return float(json.loads(note.read_text())["seconds"])

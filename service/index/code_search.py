@@ -1,7 +1,7 @@
 """Searches in 8-bit codes through the compiled library: walks in a graph, scans under a filter."""
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import faiss
 import numpy as np
@@ -51,6 +51,15 @@ class _Lists(ctypes.Structure):
     )
 
 
+class _WalkEffort(ctypes.Structure):
+    """`struct effort` of native/walk.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("kept", "again", "anchor")),
+        *((name, ctypes.c_float) for name in ("reach", "longest")),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How hard to search for k rows.
@@ -59,11 +68,23 @@ class Effort:
         kept: nodes to keep on a walk.
         again: found rows to score again with the full vectors, k and a few more.
         compared: allowed rows to compare under a filter.
+        anchor: which best node the reach is measured from.
+        reach: how much farther than that one a node may be to be followed, as a share of its
+            distance; 0: a walk follows every node it keeps.
+        longest: the length of the longest vector.
     """
 
     kept: int
     again: int
-    compared: int
+    compared: int = 0
+    anchor: int = 1
+    reach: float = 0.0
+    longest: float = 0.0
+    of_walk: _WalkEffort = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        walk = _WalkEffort(self.kept, self.again, self.anchor, self.reach, self.longest)
+        object.__setattr__(self, "of_walk", walk)
 
 
 class CodeSearch:
@@ -109,7 +130,7 @@ class CodeSearch:
         self._kept += [codes, graph, lists]
         self._codes, self._graph = ctypes.addressof(codes), ctypes.addressof(graph)
         self._by_lists = None if lists is None else ctypes.addressof(lists)
-        self._walk = function(library, "magpie_walk", "ppiiippp")
+        self._walk = function(library, "magpie_walk", "ppipppp")
         self._scan = function(library, "magpie_scan", "ppqpiipp")
         self._scan_lists = function(library, "magpie_scan_lists", "ppppqpiipp")
 
@@ -143,15 +164,20 @@ class CodeSearch:
             ValueError: a query is not finite.
             MemoryError: there is none left.
         """
+        # A copy can be written to, and so has its address told at a sixth of the price.
+        queries = np.array(queries, order="C")
         found = np.empty((len(queries), k), np.int64)
         scores = np.empty((len(queries), k), np.float32)
+        short: list[int] = []
+        if not len(queries):
+            return (found, scores), short
         at_query, at_row, at_score = address(queries), address(found), address(scores)
-        short = []
+        walk = ctypes.addressof(effort.of_walk)
         for line in range(len(queries)):
             at = at_query + 4 * self._dim * line
             to = at_row + 8 * k * line, at_score + 4 * k * line
             if selection is None:
-                count = self._walk(self._graph, at, k, effort.kept, effort.again, *to, None)
+                count = self._walk(self._graph, at, k, walk, *to, None)
             else:
                 count = self._select(selection, at, k, effort, to)
             if count < k:
@@ -163,10 +189,10 @@ class CodeSearch:
         """How many codes a walk compares, on average."""
         counted = ctypes.c_int64(0)
         rows, scores = np.empty(k, np.int64), np.empty(k, np.float32)
+        to = address(rows), address(scores), ctypes.addressof(counted)
         for line in range(len(queries)):
             at = address(queries) + 4 * self._dim * line
-            to = address(rows), address(scores), ctypes.addressof(counted)
-            self._walk(self._graph, at, k, effort.kept, effort.again, *to)
+            self._walk(self._graph, at, k, ctypes.addressof(effort.of_walk), *to)
         return counted.value / len(queries)
 
     def _select(

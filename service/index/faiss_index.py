@@ -1,5 +1,6 @@
 """The served index: opened memory-mapped, never changed, exact where that is cheaper."""
 
+from dataclasses import replace
 from math import sqrt
 from pathlib import Path
 
@@ -23,10 +24,13 @@ _PRODUCTS_PER_CANDIDATE = 16
 _FEW_MIN = 2_000
 # A list can be filled by rows with equal codes where there are so few.
 _SO_FEW = 256
-# Comparing so many codes one by one takes less than choosing lists of them.
-_FEW_CODES = 4_000
+# Comparing so many codes one by one takes less than choosing among the lists of so many rows, and
+# always finds the best; measured, see there.
+_FEW_CODES_MIN, _FEW_CODES_MAX, _FEW_CODES_SHARE = 4_000, 15_000, 16
 # A filter rarely leaves an even share of every neighbourhood: what it left here is thinner.
 _FILTER_EFFORT = 1.5
+# Efforts are chosen for 10 neighbours and up: fewer are the first of those.
+_ANCHOR_MIN = 10
 # Efforts for so many numbers of neighbours and allowed rows.
 _REMEMBERED = 1_000
 # Beyond this a walk through the graph costs more than looking at every allowed row.
@@ -58,7 +62,10 @@ class FaissIndex:
         self._unfiltered: dict[int, faiss.SearchParameters] = {}
         self._codes, starts = self._code_search(vectors, ef_search)
         self._efforts: dict[tuple[int, int], Effort] = {}
-        self._few = _FEW_CODES if starts is not None else few_survivors(len(vectors), ef_search)
+        self._few = few_survivors(len(vectors), ef_search)
+        if starts is not None:
+            share = len(vectors) // _FEW_CODES_SHARE
+            self._few = min(max(_FEW_CODES_MIN, share), _FEW_CODES_MAX)
         self._selections = Selections(self._stored.rows, self._few, starts)
 
     def _code_search(
@@ -95,6 +102,11 @@ class FaissIndex:
         """Vectors that can be found."""
         return len(self._vectors)
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the compiled library searches it."""
+        return self._codes is not None
+
     def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> Neighbours:
         """Find the k best rows for every query; see `Retriever.search`.
 
@@ -114,13 +126,41 @@ class FaissIndex:
             scores[line, : len(rows)] = best
         return found, scores
 
+    def candidates(self, queries: Vectors, k: int, count: int) -> Rows:
+        """What a search for k meets, best first by the codes, before any row is scored again.
+
+        Args:
+            queries: float32 (q, dim), C order, finite.
+            k: how many neighbours the search is for.
+            count: how many to return, at most what a walk keeps.
+
+        Returns:
+            int64 (q, count), padded with -1.
+        """
+        if self._codes is not None:
+            effort = replace(self.effort(k, self.size), again=count)
+            return self._codes.search(queries, count, effort)[0][0]
+        faiss.omp_set_num_threads(1)
+        found, _ = padded(len(queries), count)
+        for line, query in enumerate(queries):
+            rows, _ = self._candidates(query, count, self.size, None)
+            found[line, : len(rows)] = rows[:count]
+        return found
+
     def effort(self, k: int, count: int) -> Effort:
         """How hard `CodeSearch` has to search for k of `count` rows."""
         known = self._efforts.get((k, count))
         if known is None:
             effort = self._ef_search
             assert effort is not None, "codes belong to an index with an effort"
-            known = Effort(effort.at(k), min(k + effort.spare(k), count), effort.compared(k))
+            known = Effort(
+                kept=effort.kept(k),
+                again=min(k + effort.spare(k), count),
+                compared=effort.compared(k),
+                anchor=max(k, _ANCHOR_MIN),
+                reach=effort.reach(k),
+                longest=effort.longest,
+            )
             if len(self._efforts) < _REMEMBERED:
                 self._efforts[k, count] = known
         return known
@@ -130,6 +170,7 @@ class FaissIndex:
     ) -> Neighbours:
         count = self.size if selection is None else selection.count
         if k > count:
+            check_finite(queries)
             found, scores = padded(len(queries), k)
             if count:
                 few = self._search_codes(codes, queries, count, selection)

@@ -38,6 +38,7 @@ Factory = Annotated[
 
 _Count = Annotated[int, Field(ge=0)]
 _Share = Annotated[float, Field(ge=0.0, le=1.0)]
+_Size = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # Relative, forward slashes, no hidden files, no way up.
 _RelativePath = Annotated[
@@ -77,6 +78,11 @@ class EfSearch(_Strict):
         compared_at_10: rows that a filter lets through to compare, list by list, for 10; 0 where
             the index has no lists.
         compared_at_100: the same for 100.
+        reach_at_10: how much farther than the 10th best node so far one may be for a compiled walk
+            to follow it, as a share of that distance. Such a walk ends where it cannot get better,
+            and keeps half as many candidates again where it can. 0: it follows all it keeps.
+        reach_at_100: the same beyond the 100th best.
+        longest: the length of the longest vector, which distances are measured with.
     """
 
     at_10: Annotated[int, Field(ge=1)]
@@ -86,10 +92,22 @@ class EfSearch(_Strict):
     rescored: bool = True
     compared_at_10: _Count = 0
     compared_at_100: _Count = 0
+    reach_at_10: _Size = 0.0
+    reach_at_100: _Size = 0.0
+    longest: _Size = 0.0
 
     def at(self, k: int) -> int:
         """Effort for k neighbours."""
         return _on_line(self.at_10, self.at_100, k)
+
+    def kept(self, k: int) -> int:
+        """Candidates that a compiled walk for k neighbours keeps at most."""
+        return self.at(k) * 3 // 2 if self.reach_at_10 else self.at(k)
+
+    def reach(self, k: int) -> float:
+        """How much farther than the k-th best node one may be to be followed; 0: any distance."""
+        share = (min(max(k, 10), 100) - 10) / 90
+        return self.reach_at_10 + share * (self.reach_at_100 - self.reach_at_10)
 
     def spare(self, k: int) -> int:
         """Rows beyond k to score again."""

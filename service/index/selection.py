@@ -13,7 +13,8 @@ from service.types import Mask, Rows
 _REMEMBERED = 64
 # Up to so many allowed rows are compared by their full vectors, beyond by their codes first.
 _EXACT = 1_000
-_AGAIN_MIN, _AGAIN_SHARE = 64, 16
+# Of up to 20,000 rows the true ten were always among so many; docs/benchmarks/index.md.
+_AGAIN = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,13 +71,8 @@ class Selection:
 
     @property
     def again(self) -> int:
-        """How many of few rows are scored by their full vectors: all, or the best by their codes.
-
-        A sixteenth, when the tenth best of the full vectors has to be among them for sure.
-        """
-        if self.count <= _EXACT:
-            return self.count
-        return max(_AGAIN_MIN, self.count // _AGAIN_SHARE)
+        """How many of few rows at least are scored by their full vectors: all, or the best."""
+        return self.count if self.count <= _EXACT else _AGAIN
 
 
 class Selections:

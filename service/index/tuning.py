@@ -22,7 +22,7 @@ from service.types import Vectors
 
 __all__ = ["BuiltIndex", "Trial", "Tuned", "Wish", "build_faiss", "candidates", "tune"]
 
-HELD_OUT = 1_024
+HELD_OUT = 4_096
 """Items that are left out of the trials, to be asked for."""
 TRIAL_ITEMS = 100_000
 """Candidates are compared on this many items of a larger catalogue; the winner is built on all."""

@@ -18,29 +18,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define API __attribute__((visibility("default")))
+#include "sums.h"
 
-/* The same loop for what processors can do, chosen when the library is loaded. */
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define FOR_EACH_CPU __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define FOR_EACH_CPU
-#endif
+#define API __attribute__((visibility("default")))
 
 /* Returned in place of a number of rows. */
 enum { OUT_OF_MEMORY = -1, NOT_FINITE = -2 };
-enum { CACHE_LINE = 64, ROWS_AHEAD = 16 };
-
-/* Codes, what they stand for, and the vectors behind them. */
-struct codes {
-  const uint8_t *bytes;  /* (count, width): a byte b of a number stands for low + b * step */
-  const float *lows;     /* (width) */
-  const float *steps;    /* (width) */
-  const float *axes;     /* (width, dim), or NULL where the numbers are those of the vectors */
-  const int32_t *rows;   /* (count): the row of each node, or NULL where they are the same */
-  const float *vectors;  /* (rows, dim): scores come from these; NULL: from the codes */
-  int64_t width, dim;
-};
+enum { CACHE_LINE = 64, ROWS_AHEAD = 16, FOLLOWED = 1 };
 
 /* A query, along the axes, and as whole numbers. */
 struct query {
@@ -50,58 +34,11 @@ struct query {
   double scale;
 };
 
-/* The best nodes so far. A key is minus the score, the node, and whether it was followed. */
+/* The best nodes so far. A key is minus the score, the node, and in the last bit FOLLOWED. */
 struct pool {
   int64_t *keys;
   int32_t size, room;
 };
-
-FOR_EACH_CPU
-static void score_nodes(const struct codes *codes, const int32_t *nodes, int32_t count,
-                        const int16_t *query, int32_t *scores) {
-  int64_t width = codes->width;
-  for (int32_t j = 0; j < count; j++) {
-    const uint8_t *code = codes->bytes + nodes[j] * width;
-    int32_t sum = 0;
-    for (int64_t i = 0; i < width; i++) sum += code[i] * query[i];
-    scores[j] = sum;
-  }
-}
-
-FOR_EACH_CPU
-static float dot(const float *one, const float *other, int64_t count) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; i++) sum += one[i] * other[i];
-  return sum;
-}
-
-/* The dot products of some rows with one vector, four at a time: one sum waits for the other. */
-FOR_EACH_CPU
-static void dots(const float *rows, int64_t count, const float *vector, int64_t dim, float *out) {
-  int64_t j = 0;
-  for (; j + 4 <= count; j += 4) {
-    const float *a = rows + j * dim, *b = a + dim, *c = b + dim, *d = c + dim;
-    float sum_a = 0, sum_b = 0, sum_c = 0, sum_d = 0;
-#pragma omp simd reduction(+ : sum_a, sum_b, sum_c, sum_d)
-    for (int64_t i = 0; i < dim; i++) {
-      sum_a += a[i] * vector[i];
-      sum_b += b[i] * vector[i];
-      sum_c += c[i] * vector[i];
-      sum_d += d[i] * vector[i];
-    }
-    out[j] = sum_a, out[j + 1] = sum_b, out[j + 2] = sum_c, out[j + 3] = sum_d;
-  }
-  for (; j < count; j++) out[j] = dot(rows + j * dim, vector, dim);
-}
-
-FOR_EACH_CPU
-static float dot_code(const uint8_t *code, const float *weights, int64_t width) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < width; i++) sum += code[i] * weights[i];
-  return sum;
-}
 
 static void fetch(const void *start, int64_t bytes) {
   const char *at = start;
@@ -114,15 +51,18 @@ static void fetch_code(const struct codes *codes, int32_t node) {
 }
 
 /* Write a query along the axes, and as whole numbers at the largest scale that cannot overflow. */
+FOR_EACH_CPU
 static bool turn(const struct codes *codes, struct query *query) {
   float zero = 0, largest = 0;
   double sum = 0;
+#pragma omp simd reduction(+ : zero)
   for (int64_t i = 0; i < codes->dim; i++) zero += 0 * query->vector[i];
   if (zero != 0) return false; /* something is NaN or infinite */
   if (codes->axes)
     dots(codes->axes, codes->width, query->vector, codes->dim, query->line);
   else
     memcpy(query->line, query->vector, (size_t)codes->width * sizeof *query->line);
+#pragma omp simd reduction(max : largest) reduction(+ : sum)
   for (int64_t i = 0; i < codes->width; i++) {
     float weight = query->line[i] * codes->steps[i], size = weight < 0 ? -weight : weight;
     if (size > largest) largest = size;
@@ -174,21 +114,30 @@ static int64_t row_of(const struct codes *codes, int32_t node) {
   return codes->rows ? codes->rows[node] : node;
 }
 
-static void fetch_row(const struct codes *codes, int32_t node) {
-  const float *row = codes->vectors + row_of(codes, node) * codes->dim;
-  fetch(row, codes->dim * (int64_t)sizeof *row);
+static const float *vector_of(const struct codes *codes, int32_t node) {
+  return codes->vectors + row_of(codes, node) * codes->dim;
+}
+
+static void fetch_vector(const struct codes *codes, int32_t node) {
+  const float *vector = vector_of(codes, node);
+  fetch(vector, codes->dim * (int64_t)sizeof *vector);
 }
 
 static int32_t rank_by_vectors(const struct codes *codes, const struct query *query,
                                const int32_t *nodes, int64_t count, int32_t k, int64_t *rows,
                                float *scores) {
   int32_t size = 0;
-  for (int64_t j = 0; j < count && j < ROWS_AHEAD; j++) fetch_row(codes, nodes[j]);
-  for (int64_t j = 0; j < count; j++) {
-    if (j + ROWS_AHEAD < count) fetch_row(codes, nodes[j + ROWS_AHEAD]);
-    int64_t row = row_of(codes, nodes[j]);
-    float score = dot(codes->vectors + row * codes->dim, query->vector, codes->dim);
-    size = rank(rows, scores, size, k, row, score);
+  for (int64_t j = 0; j < count && j < ROWS_AHEAD; j++) fetch_vector(codes, nodes[j]);
+  for (int64_t j = 0; j < count; j += 4) {
+    const float *four[4];
+    float found[4];
+    for (int64_t r = 0; r < 4; r++) {
+      four[r] = vector_of(codes, nodes[j + r < count ? j + r : count - 1]);
+      if (j + r + ROWS_AHEAD < count) fetch_vector(codes, nodes[j + r + ROWS_AHEAD]);
+    }
+    dot_four(four, query->vector, codes->dim, found);
+    for (int64_t r = 0; r < 4 && j + r < count; r++)
+      size = rank(rows, scores, size, k, row_of(codes, nodes[j + r]), found[r]);
   }
   return size;
 }

@@ -14,14 +14,16 @@ struct lists {
   float length; /* of a usual vector */
 };
 
-FOR_EACH_CPU
 static void value_centres(const struct lists *lists, int64_t width, const int16_t *query,
                           float scale, float *values) {
-  for (int32_t j = 0; j < lists->count; j++) {
-    const uint8_t *code = lists->centres + j * width;
-    int32_t sum = 0;
-    for (int64_t i = 0; i < width; i++) sum += code[i] * query[i];
-    values[j] = (float)sum * scale - lists->halves[j];
+  struct codes centres = {.bytes = lists->centres, .width = width};
+  for (int32_t start = 0; start < lists->count; start += BATCH) {
+    int32_t nodes[BATCH], sums[BATCH];
+    int32_t count = lists->count - start < BATCH ? lists->count - start : BATCH;
+    for (int32_t j = 0; j < count; j++) nodes[j] = start + j;
+    score_nodes(&centres, nodes, count, query, sums);
+    for (int32_t j = 0; j < count; j++)
+      values[start + j] = (float)sums[j] * scale - lists->halves[start + j];
   }
 }
 
@@ -122,9 +124,7 @@ API int32_t magpie_scan_lists(const struct codes *codes, const struct lists *lis
   int16_t whole[codes->width];
   struct query query = {.vector = vector, .line = line, .whole = whole};
   if (!turn(codes, &query)) return NOT_FINITE;
-  double squares = 0; /* beyond what a float holds */
-  for (int64_t i = 0; i < codes->dim; i++) squares += (double)vector[i] * vector[i];
-  double length = __builtin_sqrt(squares) * query.scale;
+  double length = length_of(vector, codes->dim) * query.scale;
   float unit = length > 0 ? (float)(lists->length / length) : 0;
   struct pool pool = {malloc((size_t)wanted * sizeof *pool.keys), 0, wanted};
   int32_t *best = malloc((size_t)wanted * sizeof *best), found = OUT_OF_MEMORY;
