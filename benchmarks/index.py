@@ -16,6 +16,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from benchmarks import index_rivals as rivals
 from benchmarks.index_filters import drawn_masks, filter_rows, true_within
@@ -119,6 +120,8 @@ def main() -> None:
     """Run the benchmark for one number of vectors."""
     options = _parse()
     faiss.omp_set_num_threads(1)
+    # The threads of BLAS wait for work by spinning, which is counted as processor time.
+    threadpool_limits(1)
     place = Workplace(options.work, options.set, options.items)
     names = options.only.split("|") if options.only else [*OURS, *RIVALS]
     made, contenders = {}, []

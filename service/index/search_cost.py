@@ -11,14 +11,16 @@ from service.index.faiss_index import FaissIndex
 from service.index.manifest import EfSearch
 from service.index.recall_queries import RecallQueries
 
-# Nanoseconds on the machine of docs/benchmarks/index.md. A graph jumps about in memory, a list is
-# read from end to end, and a row is scored again from memory that nobody has touched lately.
-_CALL_US = 15.0
-_HOP_NS, _HOP_BYTE_NS = 45.0, 0.14
+# Nanoseconds on the machine of docs/benchmarks/index.md. Graphs are priced as the compiled search
+# walks them, by a fit to runs with codes of 160, 192 and 384 bytes; the rest as FAISS searches. A
+# graph jumps about in memory, a list is read from end to end, and a row is scored again from memory
+# that nobody has touched lately.
+_WALK_CALL_US, _CALL_US = 4.0, 15.0
+_HOP_NS, _HOP_BYTE_NS = 37.0, 0.057
 _SCAN_NS, _SCAN_BYTE_NS = 4.0, 0.06
 _FAST_SCAN_BYTE_NS = 0.03
-_CENTRE_NUMBER_NS = 0.05
-_RESCORE_NS = 250.0
+_AXIS_NUMBER_NS = 0.05
+_WALK_RESCORE_NS, _RESCORE_NS = 150.0, 250.0
 _FLAT_NUMBER_NS = 0.12
 
 
@@ -37,18 +39,18 @@ def search_cost_us(
     if effort is None:
         return _CALL_US + _FLAT_NUMBER_NS * vectors.size / 1e3
     distances = _distances(stored, queries, effort, k)
-    code = stored.index.code_size if hasattr(stored.index, "code_size") else 0
+    again = k + effort.spare(k) if effort.rescored else 0
+    turn = 0.0 if stored.axes is None else stored.axes.size * _AXIS_NUMBER_NS
     if hasattr(stored.index, "hnsw"):
         code = faiss.downcast_index(stored.index.storage).code_size
         walk = distances * (_HOP_NS + _HOP_BYTE_NS * code)
-    else:
-        centres = stored.index.nlist * stored.index.d * _CENTRE_NUMBER_NS
-        fast = "FastScan" in type(stored.index).__name__
-        per_row = code * _FAST_SCAN_BYTE_NS if fast else _SCAN_NS + code * _SCAN_BYTE_NS
-        walk = centres + distances * per_row
-    again = (k + effort.spare(k)) * _RESCORE_NS if effort.rescored else 0.0
-    turn = 0.0 if stored.axes is None else stored.axes.size * _CENTRE_NUMBER_NS
-    return float(_CALL_US + (walk + again + turn) / 1e3)
+        return float(_WALK_CALL_US + (turn + walk + again * _WALK_RESCORE_NS) / 1e3)
+    code = getattr(stored.index, "code_size", 0)
+    fast = "FastScan" in type(stored.index).__name__
+    per_row = code * _FAST_SCAN_BYTE_NS if fast else _SCAN_NS + code * _SCAN_BYTE_NS
+    centres = stored.index.nlist * stored.index.d * _AXIS_NUMBER_NS
+    scan = centres + distances * per_row
+    return float(_CALL_US + (turn + scan + again * _RESCORE_NS) / 1e3)
 
 
 def _distances(stored: StoredIndex, queries: RecallQueries, effort: EfSearch, k: int) -> float:
