@@ -51,7 +51,7 @@ def filter_rows(
             single_searches(search, queries[:20])
             spent[share].append(single_searches(search, queries))
     for share, mask in everyone:
-        truth = true_within(folder, share, mask, vectors, queries[:RECALL_QUERIES], k)
+        truth = true_within(folder, share, mask, vectors, queries, k)[:RECALL_QUERIES]
         rows = np.stack(
             [index.search(query[np.newaxis], k, mask)[0][0] for query in queries[:RECALL_QUERIES]]
         )

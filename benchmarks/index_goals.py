@@ -14,9 +14,14 @@ def search_goals(
 ) -> list[Goal]:
     """Speed, size and build of our fastest index that reached a recall, against such rivals.
 
-    An index that did not reach it counts as none: the figure is then NaN, and the goal missed.
+    An index that did not reach it counts as none: the figure is then NaN, and the goal missed. The
+    lean one is no contender, as its scores are estimates.
     """
-    reached = [each for each in contenders if each.aim == aim and each.recall >= aim]
+    reached = [
+        each
+        for each in contenders
+        if each.aim == aim and each.recall >= aim and each.name != "magpie lean"
+    ]
     ours = [each for each in reached if each.name not in RIVALS]
     foreign = [each for each in reached if each.name in RIVALS and each.name != PLAIN]
     plain = [each for each in reached if each.name == PLAIN]
