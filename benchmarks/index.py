@@ -35,12 +35,15 @@ from service.types import Vector
 
 K = 10
 AIMS = (0.95, 0.99)
+LEAN = "magpie lean"
 OURS = {
-    "magpie": (Plan("PCA160,HNSW16,SQ8", 200), True),
-    "magpie 24 links": (Plan("PCA192,HNSW24,SQ8", 150), True),
-    "magpie lists": (Plan("PCA160,IVF2048,SQ8"), True),
-    "magpie lean": (Plan("HNSW16,SQ8", 200), False),
+    "magpie": Plan("PCA160,HNSW16,SQ8", 200),
+    "magpie 24 links": Plan("PCA192,HNSW24,SQ8", 150),
+    "magpie lists": Plan("PCA160,IVF2048,SQ8"),
+    LEAN: Plan("HNSW16,SQ8", 200),
 }
+# Quickly built, or small: not meant for more.
+LESS = ("magpie lists", LEAN)
 
 
 class Workplace:
@@ -71,8 +74,7 @@ class Workplace:
             seconds = rivals.build_rival(self.vectors, name, self.folder)
             size = rivals.rival_file(self.folder, name).stat().st_size
             return {"build_s": seconds, "size_mb": size / 1e6}
-        plan, _ = OURS[name]
-        seconds = build_ours(self.vectors, plan, self.home(name))
+        seconds = build_ours(self.vectors, OURS[name], self.home(name))
         size = sum(file.stat().st_size for file in self.home(name).glob("index.*"))
         return {"build_s": seconds, "size_mb": size / 1e6}
 
@@ -83,9 +85,9 @@ class Workplace:
         """
         if name in RIVALS:
             return self._rivals(name)
-        home, rescored = self.home(name), OURS[name][1]
-        aims = AIMS if rescored else AIMS[:1]
-        choose_efforts(self.held_out, aims, home, rescored=rescored)
+        home = self.home(name)
+        aims = AIMS[:1] if name in LESS else AIMS
+        choose_efforts(self.held_out, aims, home, rescored=name != LEAN)
         found = []
         for aim, effort in efforts_of(home).items():
             ask = _ask_ours(open_ours(home, self.vectors, aim))
@@ -136,7 +138,7 @@ def main() -> None:
     if options.build_only:
         return
     time_in_turn(contenders, place.queries, K, options.rounds, options.each)
-    kept = [name for name in ("magpie", "magpie lean") if name in names]
+    kept = [name for name in ("magpie", LEAN) if name in names]
     memory = {name: memory_of(place.home(name), options.items) for name in kept}
     filters = place.filters() if "magpie" in names else []
     label = f"{options.items:,} {'vectors' if options.set == 'made' else 'texts'}"
@@ -152,7 +154,7 @@ def main() -> None:
         for aim in AIMS
         for goal in search_goals(f"at recall {aim}, {label}", aim, contenders, made)
     ]
-    lean = max((each.recall for each in contenders if each.name == "magpie lean"), default=0.0)
+    lean = max((each.recall for each in contenders if each.name == LEAN), default=0.0)
     goals += filter_goals(label, filters) + memory_goals(options.items, memory, made, lean)
     print()
     for goal in goals:
