@@ -101,6 +101,30 @@ def free_port() -> int:
     return port
 
 
+def workers(server: Server) -> list[int]:
+    """The processes that answer: those that a supervisor started, or the only one."""
+    listed = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text(encoding="ascii")
+    spawned = [
+        pid
+        for pid in map(int, listed.split())
+        # Beside the workers there is one that cleans up behind them.
+        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    return spawned or [server.pid]
+
+
+def await_workers(server: Server, count: int) -> None:
+    """Wait until so many workers serve; their metrics count them."""
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        lines = server.get("/metrics").decode().splitlines()
+        serving = [line for line in lines if line.startswith("rec_index_version_info{")]
+        if sum(float(line.rpartition(" ")[2]) for line in serving) >= count:
+            return
+        time.sleep(0.1)
+    raise SystemExit(f"{server.name}: not all of {count} workers started")
+
+
 def cpu_seconds(pid: int) -> float:
     """Processor time of a process and its threads so far."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
