@@ -93,11 +93,19 @@ async def _from_cache(
             return await compute(task, serving, services, nobody, {})
 
     cached = cache.find(key, refresh=refresh, kind=kind)
+    if cached is None and is_quick(task, services) and not cache.has_to_wait(key, kind):
+        # The gate keeps the deadline. Whether the caller has left is not watched: that takes as
+        # long as the work.
+        turn = services.gate.admit(1.0, caller.deadline)
+        if turn is not None:
+            await turn
+            # Somebody else may have asked the same and gone first.
+            cached = cache.find(key, kind=kind)
+        cached = cached or cache.make(
+            key, lambda: compute_here(task, serving, services, timings), kind=kind
+        )
     if cached is not None:
         return cached
-    if is_quick(task, services) and not cache.has_to_wait(key, kind) and services.gate.is_open():
-        # What takes no turn of the event loop needs neither a deadline nor somebody to share with.
-        return cache.make(key, lambda: compute_here(task, serving, services, timings), kind=kind)
     async with caller:
         return await cache.fill(
             key, lambda: compute(task, serving, services, caller, timings), kind=kind

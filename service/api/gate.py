@@ -115,10 +115,8 @@ class Gate:
         Raises:
             Overloaded: the turn of this request would come too late.
         """
-        if is_paid:
+        if is_paid or (not self._queue and self._has_room()):
             self._spend(cost)
-            return None
-        if self.is_open(cost):
             return None
         now = self._clock()
         expected_s = (self._cost_waiting + cost) * self._unit_s
@@ -132,13 +130,6 @@ class Gate:
             self._busy_since, self._cost_since = self._turn_began, self._cost_this_turn
         self._look()
         return turn
-
-    def is_open(self, cost: float = 1.0) -> bool:
-        """Let a request through where it need not wait; false changes nothing."""
-        if self._queue or not self._has_room():
-            return False
-        self._spend(cost)
-        return True
 
     def _has_room(self) -> bool:
         return (
