@@ -40,7 +40,7 @@ _CLOSED_CONNECTIONS = 32
 _OPEN_CONNECTIONS = 512
 _PROBES_PER_S = 10.0
 _SETTLED_S = 5.0
-_STEPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
+_STEPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 
 
 @dataclass(frozen=True, slots=True)

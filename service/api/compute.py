@@ -5,6 +5,9 @@ which many a search does not take. So short work runs on the event loop itself.
 """
 
 import asyncio
+import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +30,7 @@ class ComputePool:
     Args:
         threads: calls that run at once.
         queue: calls that may wait.
+        niceness: how far the threads stand back for the others of the process, 0 to 19.
         clock: seconds, the clock of the deadlines.
     """
 
@@ -35,10 +39,13 @@ class ComputePool:
         threads: int,
         queue: int,
         *,
+        niceness: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="magpie-compute")
+        self._executor = ThreadPoolExecutor(
+            threads, "magpie-compute", initializer=_be_nice, initargs=(niceness,)
+        )
         self._limit = threads + queue
         self._costs = TypicalCosts()
         self.threads = threads
@@ -116,3 +123,11 @@ class ComputePool:
     def _finished(self, _: object) -> None:
         self.pending -= 1
         self.on_finish()
+
+
+def _be_nice(niceness: int) -> None:
+    # On Linux each thread has a niceness of its own.
+    if niceness and sys.platform == "linux":
+        thread = threading.get_native_id()
+        now = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, min(now + niceness, 19))

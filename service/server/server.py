@@ -96,13 +96,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the application, then listen; for admins too, where that is wanted."""
-        listeners = list(sockets or ())
-        for each in listeners:
-            # Before it is doubled, as a double is made to block like its original. Workers share
-            # it, and one that is late for a connection would wait for the next.
-            each.setblocking(False)
-        self._doubles = [each.dup() for each in listeners for _ in range(_ACCEPTS_PER_TURN - 1)]
-        await super().startup([*listeners, *self._doubles])
+        self._doubles = [double for each in sockets or () for double in doubles(each)]
+        await super().startup([*(sockets or ()), *self._doubles])
         # What was opened stays: a full collection would go through all of it, for a tenth of a
         # second, while nobody is answered.
         gc.collect()
@@ -182,6 +177,14 @@ def serve_here(
         steering = create_admin_app(app.guard, metrics)
         admin = Admin(ServerConfig(steering, settings, readiness, metrics), admin_listener)
     Server(ServerConfig(app, settings, readiness, metrics), admin, pulse).run([listener])
+
+
+def doubles(listener: socket.socket) -> list[socket.socket]:
+    """Further handles of a listener, so that several connections are accepted in a turn."""
+    # First, as a double is made to block like its original. Workers share it, and one that is late
+    # for a connection would wait for the next.
+    listener.setblocking(False)
+    return [listener.dup() for _ in range(_ACCEPTS_PER_TURN - 1)]
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,6 +1,8 @@
 """Short work runs where it is asked for, long work on a thread: by what its kind took lately."""
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import TypeAlias
@@ -93,6 +95,15 @@ async def test_whoever_waits_for_a_thread_is_told_when_one_is_free(pool: Compute
     await pool.run(lambda: None)
     await asyncio.sleep(0)
     assert told == [0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no niceness of their own")
+async def test_nice_threads_stand_back_and_this_one_does_not() -> None:
+    pool = ComputePool(threads=1, queue=1, niceness=3)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert await pool.run(lambda: os.getpriority(os.PRIO_PROCESS, 0)) == own + 3
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+    pool.close()
 
 
 async def test_an_error_of_the_work_is_the_callers(pool: ComputePool, take: Take) -> None:
