@@ -142,12 +142,13 @@ class Overload:
         )
 
 
-async def measure(run: Overload, seconds: float) -> list[Goal]:
-    """Find the capacity, go beyond it, and look how fast everything is as it was."""
+async def measure(run: Overload, seconds: float, capacity: float | None) -> list[Goal]:
+    """Find the capacity unless it is known, go beyond it, and look how fast all is as it was."""
     await run.ceiling()
     ceiling = await run.ceiling()
     print(f"closed loop: {ceiling:.0f} requests a second\n{_HEADING}", flush=True)
-    capacity = await run.capacity(ceiling, seconds / 3)
+    if capacity is None:
+        capacity = await run.capacity(ceiling, seconds / 3)
     before, _ = await run.load("0.5 C", capacity / 2, seconds / 2)
     goals: list[Goal] = []
     for factor, share, duration in ((2, 0.9, seconds), (10, 0.75, seconds / 2)):
@@ -200,6 +201,9 @@ def main() -> None:
     """Run it, print it, write the figures."""
     parser = argparse.ArgumentParser(prog="benchmarks.overload", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="of 2 C; half as long of 10 C")
+    parser.add_argument(
+        "--capacity", type=float, help="requests a second, where an idle machine has shown it"
+    )
     parser.add_argument("--into", type=Path, default=ROOT / "docs/benchmarks/overload.json")
     options = parser.parse_args()
     indexes = catalogue.prepare_texts(ITEMS)
@@ -207,7 +211,7 @@ def main() -> None:
     with servers.magpie(indexes, str(_SERVICE_CORE), {"MAGPIE_CACHE_BYTES": "0"}) as server:
         run = Overload(server, _encoded(Target("http", "127.0.0.1", server.port)))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            goals = runner.run(measure(run, options.seconds))
+            goals = runner.run(measure(run, options.seconds, options.capacity))
         deaths = 0 if Path(f"/proc/{server.pid}").exists() else 1
     goals.append(Goal("worker deaths", deaths, 0, "at most"))
     print("\n" + table(_COLUMNS, [_cells(phase) for phase in run.phases]) + "\n")
