@@ -21,8 +21,8 @@ from service.settings import Settings
 
 T = TypeVar("T")
 
-GET = b"GET /items/pin-3/similar?k=2 HTTP/1.1\r\nHost: test\r\n\r\n"
-POST_HEAD = b"POST /recommend HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+GET = b"GET /items/pin-3/similar?k=2 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST_HEAD = b"POST /recommend HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 class Client:

@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 import pytest
 
-GET = b"GET /items/pin-3/similar?k=2 HTTP/1.1\r\nHost: test\r\n\r\n"
-BIG_GET = b"GET /items/pin-3/similar?k=500 HTTP/1.1\r\nHost: test\r\n\r\n"
-POST_HEAD = b"POST /recommend HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
-START = b"GET /livez HTTP/1.1\r\nHost: test\r\n"
+GET = b"GET /items/pin-3/similar?k=2 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+BIG_GET = b"GET /items/pin-3/similar?k=500 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST_HEAD = b"POST /recommend HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+START = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
 MIB = 1 << 20
 
 Serve = Callable[..., Any]
@@ -27,7 +27,7 @@ def headers(count: int) -> bytes:
         START + b"x-big: " + b"a" * 17_000 + b"\r\n\r\n",
         START + b"x-endless: " + b"a" * 400_000,
         START + b"".join(b"x-%d: %s\r\n" % (n, b"a" * 400) for n in range(50)) + b"\r\n",
-        b"GET /" + b"a" * 17_000 + b" HTTP/1.1\r\nHost: test\r\n\r\n",
+        b"GET /" + b"a" * 17_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
         START + headers(100) + b"\r\n",
     ],
     ids=["one large header", "a header without end", "many", "a long URL", "101 headers"],

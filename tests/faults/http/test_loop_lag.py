@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-READY = b"GET /readyz HTTP/1.1\r\nHost: test\r\n\r\n"
+READY = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAG = "rec_event_loop_lag_seconds"
 
 Serve = Callable[..., Any]

@@ -11,15 +11,15 @@ import pytest
 
 from service.api.compute import ComputePool
 
-LIVE = b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"
-SIMILAR = b"GET /items/pin-1/similar?k=3 HTTP/1.1\r\nHost: test\r\n\r\n"
+LIVE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+SIMILAR = b"GET /items/pin-1/similar?k=3 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 Wait = Callable[[Callable[[], bool], str], None]
 
 
 def post(query: object, path: bytes = b"/recommend", extra: bytes = b"") -> bytes:
     body = orjson.dumps(query)
-    head = b"POST %b HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n" % path
+    head = b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" % path
     return head + extra + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
