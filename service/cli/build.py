@@ -152,8 +152,7 @@ def _print_report(report: "BuildReport") -> None:
         named = ", ".join(map(repr, report.withheld_first))
         more = "…" if report.withheld > len(report.withheld_first) else ""
         out.print(
-            f"  {report.withheld:,} items of the source left out, as they were deleted here: "
-            f"{named}{more}",
+            f"  {report.withheld:,} of the source left out, deleted here before: {named}{more}",
             markup=False,
         )
     made = report.embedded

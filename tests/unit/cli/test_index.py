@@ -5,6 +5,11 @@ from typing import Any
 
 import pytest
 
+from service.index.change_log import ChangeLog
+from service.index.changes import Delete
+from service.settings import Settings
+from service.types import ItemId
+
 Magpie = Callable[..., Any]
 
 FILMS = """movieId,title,genres
@@ -102,3 +107,15 @@ def test_serving_what_is_not_published_says_what_to_do(magpie: Magpie) -> None:
     ran = magpie("serve", "films")
     assert ran.code == 1
     assert "magpie index publish films" in ran.err
+
+
+def test_a_build_names_what_was_deleted_and_is_still_in_the_source(
+    magpie: Magpie, films: Path
+) -> None:
+    assert build(magpie, films, "--publish").code == 0
+    log = ChangeLog(Settings.from_environment().indexes_dir / "films")
+    with log.writing():
+        log.append([Delete(0, ItemId("2"))])
+    built = build(magpie, films)
+    assert "3 items, 0 rows left out" in built.out
+    assert "1 of the source left out, deleted here before: '2'" in built.out
