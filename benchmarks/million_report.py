@@ -13,37 +13,30 @@ _COMMANDS = (*_BUILDS, "publish", "prune")
 def stage_table(figures: Mapping[str, Figures]) -> str:
     """What each command took."""
     heading = ["stage", "clock s", "processor s", "encoded", "texts/s", "peak MB", "private MB"]
+    shown = ["wall_s", "cpu_s", "encoded", "texts_per_s", "peak_rss_mb", "peak_private_mb"]
     rows = []
     for name in _COMMANDS:
         if each := figures.get(name):
-            encoded, rate = _number(each, "encoded"), _number(each, "texts_per_s")
-            rows.append(
-                [name, f"{_number(each, 'wall_s'):,.1f}", f"{_number(each, 'cpu_s'):,.1f}",
-                 f"{encoded:,.0f}", f"{rate:,.0f}", f"{_number(each, 'peak_rss_mb'):,.0f}",
-                 f"{_number(each, 'peak_private_mb'):,.0f}"]
-            )  # fmt: skip
+            places = [1, 1, 0, 0, 0, 0]
+            cells = [_cell(each, part, place) for part, place in zip(shown, places, strict=True)]
+            rows.append([name, *cells])
     return table(heading, rows)
 
 
 def version_table(figures: Mapping[str, Figures]) -> str:
     """What each build made, and how the served ones answer."""
-    heading = ["version", "index", "items", "MB", "vectors", "index", "table", "recall@10",
+    heading = ["version", "type", "items", "MB", "vectors", "index", "table", "recall@10",
                "of new texts", "load s"]  # fmt: skip
     opened = {"build": figures.get("open", {}), "rebuild": figures.get("open rebuild", {})}
     rows = []
     for name in _BUILDS:
         if each := figures.get(name):
             seen = opened.get(name, {})
-            sizes = [
-                _number(each, f"{part}_mb") for part in ("version", "vectors", "index", "items")
-            ]
-            rows.append(
-                [name, str(each["factory"]), f"{_number(each, 'items'):,.0f}",
-                 *[f"{size:,.0f}" for size in sizes],
-                 f"{_number(each, 'build_recall_at_10'):.4f}",
-                 f"{_number(seen, 'recall_at_10'):.4f}",
-                 f"{_number(seen, 'load_and_verify_s'):.1f}"]
-            )  # fmt: skip
+            parts = ["items", "version_mb", "vectors_mb", "index_mb", "items_mb"]
+            sizes = [_cell(each, part, 0) for part in parts]
+            recalls = [_cell(each, "build_recall_at_10", 4), _cell(seen, "recall_at_10", 4)]
+            load = _cell(seen, "load_and_verify_s", 1)
+            rows.append([name, str(each["factory"]), *sizes, *recalls, load])
     return table(heading, rows)
 
 
@@ -81,3 +74,7 @@ def goals(figures: Mapping[str, Figures], count: int) -> list[Goal]:
 
 def _number(figures: Figures, name: str) -> float:
     return float(figures.get(name, float("nan")))
+
+
+def _cell(figures: Figures, name: str, places: int) -> str:
+    return f"{float(figures[name]):,.{places}f}" if name in figures else "–"

@@ -6,9 +6,6 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from redis.asyncio import SSLConnection
-from redis.asyncio.connection import parse_url
-
 from service.errors import InvalidSettings
 
 _SCHEMES: Final = ("redis", "rediss", "unix")
@@ -67,6 +64,9 @@ def keep_alive(connected: socket.socket) -> None:
 
 
 def _read(url: str) -> tuple[dict[str, object], str]:
+    # A tenth of a second that commands without Redis need not wait for.
+    from redis.asyncio.connection import parse_url
+
     try:
         parts = urlsplit(url)
         options: dict[str, object] = dict(parse_url(url))
@@ -88,6 +88,8 @@ def _read(url: str) -> tuple[dict[str, object], str]:
 
 
 def _tls(options: dict[str, object]) -> ssl.SSLContext:
+    from redis.asyncio import SSLConnection
+
     try:
         # redis-py knows what its options mean, and checks certificate and host name by default.
         options = {key: value for key, value in options.items() if key != "connection_class"}

@@ -6,7 +6,6 @@ from rich.table import Table
 from rich.text import Text
 
 from service.cli.console import out
-from service.pipelines.diagnose import diagnose
 from service.settings import Settings
 
 _MARKS = {"fine": ("✓", "green"), "note": ("·", "yellow"), "wrong": ("✗", "bold red")}
@@ -14,6 +13,8 @@ _MARKS = {"fine": ("✓", "green"), "note": ("·", "yellow"), "wrong": ("✗", "
 
 def doctor() -> None:
     """Look at Python, processor, models, index, Redis and port; exit with 1 if one is wrong."""
+    from service.pipelines.diagnose import diagnose
+
     findings = diagnose(Settings.from_environment())
     table = Table(box=None, show_header=False, padding=(0, 1))
     for finding in findings:
