@@ -17,9 +17,9 @@ from service.types import Vectors
 # Lists to look into, or candidates to keep, at most; for 10 and for 100 neighbours.
 _EFFORT_MAX = {10: 512, 100: 1024}
 _SPARES = (6, 14, 30, 62, 126, 254)
-# Recall has to hold for other queries as well: so many standard errors are kept between what was
-# measured and what was asked for, which makes it 99 % certain.
-_STANDARD_ERRORS = 2.33
+# Recall has to hold when it is measured on as many other queries, which chance moves as well: so
+# many standard errors are kept between what was measured and what was asked for, for 99 % certainty.
+_STANDARD_ERRORS = 2.33 * sqrt(2)
 # Enough to compare numbers of spare rows, and what they cost.
 _FEW_QUERIES = 512
 # Enough for lists of 100, and for searches under a filter, which are cheap to be generous with.
@@ -39,8 +39,8 @@ def choose_effort(
 ) -> EfSearch:
     """Find the cheapest effort, and number of rows to score again, that reaches both aims.
 
-    Reached is an aim that is met with 99 % certainty on other queries of the same kind. Where no
-    effort meets it, it is the largest: the caller measures and decides.
+    Reached is an aim that is met with 99 % certainty on as many other queries of the same kind.
+    Where no effort meets it, it is the largest: the caller measures and decides.
 
     Args:
         stored: HNSW or IVF.
@@ -92,7 +92,7 @@ def smallest(reaches: Callable[[int], bool], low: int, high: int) -> int | None:
 
 
 def surely(shares: NDArray[np.float64]) -> float:
-    """The mean of (q,) queries that is exceeded with 99 % certainty, by their spread."""
+    """What the mean of as many other queries exceeds with 99 % certainty, by their spread."""
     return float(shares.mean() - _STANDARD_ERRORS * shares.std() / sqrt(len(shares)))
 
 
