@@ -14,7 +14,7 @@ def search_goals(
 ) -> list[Goal]:
     """Speed, size and build of our fastest index that reached a recall, against such rivals.
 
-    An index that did not reach it counts as none: the figure is then NaN, and the goal missed. The
+    An index that did not reach it counts as none: the figure is then 0, and the goal missed. The
     lean one is no contender, as its scores are estimates.
     """
     reached = [
@@ -28,7 +28,7 @@ def search_goals(
     if not foreign or all(each.name in RIVALS for each in contenders):
         return []
     best = max(ours, key=lambda each: each.per_second, default=None)
-    speed = float("nan") if best is None else best.per_second
+    speed = 0.0 if best is None else best.per_second
     fastest = max(each.per_second for each in foreign)
     goals = [Goal(f"searches/s against the better rival {label}", speed / fastest, 2.0)]
     goals += [

@@ -18,7 +18,7 @@ from service.types import Vectors
 _EFFORT_MAX = {10: 512, 100: 1024}
 _SPARES = (6, 14, 30, 62, 126, 254)
 # Recall has to hold when it is measured on as many other queries, which chance moves as well: so
-# many standard errors are kept between what was measured and what was asked for, for 99 % certainty.
+# many standard errors are kept between what was measured and what was asked for: 99 % certainty.
 _STANDARD_ERRORS = 2.33 * sqrt(2)
 # Enough to compare numbers of spare rows, and what they cost.
 _FEW_QUERIES = 512
