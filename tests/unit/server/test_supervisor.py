@@ -119,7 +119,8 @@ def test_where_no_worker_gets_as_far_as_serving_the_supervisor_ends_with_its_cod
     watched = Watched(work.fail, tmp_path)
     code, _ = watched.run(lambda: watched.supervisor.exit_code != 0)
     assert code == 7
-    assert len(watched.pids(0)) == len(watched.pids(1)) == 1
+    # Nobody is started a second time; who had not begun when the first one failed never does.
+    assert sorted(len(watched.pids(place)) for place in (0, 1)) in ([0, 1], [1, 1])
 
 
 def test_a_place_that_fails_again_and_again_is_filled_ever_less_often(tmp_path: Path) -> None:
