@@ -19,6 +19,8 @@ _WALK_CALL_US, _CALL_US = 4.0, 15.0
 _HOP_NS, _HOP_BYTE_NS = 37.0, 0.057
 _SCAN_NS, _SCAN_BYTE_NS = 4.0, 0.06
 _FAST_SCAN_BYTE_NS = 0.03
+# Fast scan writes tables of the question for every list it looks into, by the numbers of a vector.
+_TABLE_NUMBER_NS, _RABITQ_TABLE_NUMBER_NS = 1.8, 6.3
 _AXIS_NUMBER_NS = 0.05
 _WALK_RESCORE_NS, _RESCORE_NS = 150.0, 250.0
 _FLAT_NUMBER_NS = 0.12
@@ -46,10 +48,16 @@ def search_cost_us(
         walk = distances * (_HOP_NS + _HOP_BYTE_NS * code)
         return float(_WALK_CALL_US + (turn + walk + again * _WALK_RESCORE_NS) / 1e3)
     code = getattr(stored.index, "code_size", 0)
-    fast = "FastScan" in type(stored.index).__name__
+    kind = type(stored.index).__name__
+    fast = "FastScan" in kind
     per_row = code * _FAST_SCAN_BYTE_NS if fast else _SCAN_NS + code * _SCAN_BYTE_NS
     centres = stored.index.nlist * stored.index.d * _AXIS_NUMBER_NS
-    scan = centres + distances * per_row
+    tables = 0.0
+    if fast:
+        lists = min(effort.at(k), stored.index.nlist)
+        a_number = _RABITQ_TABLE_NUMBER_NS if "RaBitQ" in kind else _TABLE_NUMBER_NS
+        tables = lists * stored.index.d * a_number
+    scan = centres + tables + distances * per_row
     return float(_CALL_US + (turn + scan + again * _RESCORE_NS) / 1e3)
 
 
