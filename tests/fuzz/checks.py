@@ -4,6 +4,7 @@ from typing import Any
 
 import schemathesis
 from schemathesis import Case, CheckContext, GenerationMode, HookContext, Response
+from schemathesis.core.parameters import ParameterLocation
 
 _TIMEOUT = "Request-Timeout-Ms"
 
@@ -32,6 +33,22 @@ def refusals_have_one_form(ctx: CheckContext, response: Response, case: Case[Any
         assert problem["status"] == response.status_code
         assert problem["code"]
         assert problem["request_id"] == response.headers["x-request-id"][0]
+    return None
+
+
+@schemathesis.check
+def a_wrong_entry_of_a_batch_has_its_problem(
+    ctx: CheckContext, response: Response, case: Case[Any]
+) -> bool | None:
+    """Every entry has an answer or a problem, and where the body is not as documented, some has."""
+    if case.operation.label != "POST /recommend/batch" or response.status_code != 200:
+        return None
+    asked: Any = case.body
+    answers = response.json()["answers"]
+    assert len(answers) == len(asked["queries"])
+    body = case.meta.components.get(ParameterLocation.BODY) if case.meta is not None else None
+    if body is not None and body.mode == GenerationMode.NEGATIVE:
+        assert any("problem" in each for each in answers), "a wrong entry was answered"
     return None
 
 
