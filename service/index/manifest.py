@@ -80,7 +80,7 @@ class EfSearch(_Strict):
         compared_at_100: the same for 100.
         reach_at_10: how much farther than the 10th best node so far one may be for a compiled walk
             to follow it, as a share of that distance. Such a walk ends where it cannot get better,
-            and keeps an eighth more candidates where it can. 0: it follows all it keeps.
+            and keeps a sixteenth more candidates where it can. 0: it follows all it keeps.
         reach_at_100: the same beyond the 100th best.
         longest: the length of the longest vector, which distances are measured with.
     """
@@ -102,7 +102,7 @@ class EfSearch(_Strict):
 
     def kept(self, k: int) -> int:
         """Candidates that a compiled walk for k neighbours keeps at most."""
-        return self.at(k) * 9 // 8 if self.reach_at_10 else self.at(k)
+        return self.at(k) * 17 // 16 if self.reach_at_10 else self.at(k)
 
     def reach(self, k: int) -> float:
         """How much farther than the k-th best node one may be to be followed; 0: any distance."""

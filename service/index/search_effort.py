@@ -22,7 +22,7 @@ _SPARES = (6, 14, 30, 62, 126, 254)
 _STANDARD_ERRORS = 2.33 * sqrt(2)
 # Enough to compare numbers of spare rows, and what they cost.
 _FEW_QUERIES = 512
-# Enough for lists of 100, and for searches under a filter, which are cheap to be generous with.
+# Enough for lists of 100.
 _QUERIES = 1024
 _COMPARED_MIN = 100
 # In thousandths of a distance; the longest is as good as any distance.
@@ -65,7 +65,7 @@ def choose_effort(
         return effort
     return effort.model_copy(
         update={
-            "compared_at_10": _compared(stored, some, 10, aims[0], effort),
+            "compared_at_10": _compared(stored, queries, 10, aims[0], effort),
             "compared_at_100": _compared(stored, some, 100, aims[1], effort),
         }
     )
