@@ -183,7 +183,8 @@ def _point(folder: Path) -> None:
 
 def _refusal(catalogue: str, version: str, failed: Sequence[Gate]) -> PublishRefused:
     reasons = "; ".join(
-        f"{gate.name} {gate.shown}, wanted {gate.limit}{f' ({gate.note})' if gate.note else ''}"
+        f"{gate.name} {'unknown' if gate.figure is None else gate.shown}, wanted "
+        f"{gate.limit}{f' ({gate.note})' if gate.note else ''}"
         for gate in failed
     )
     return PublishRefused(
