@@ -99,8 +99,6 @@ def main() -> None:
     lags: dict[str, float] = {}
     with ExitStack() as stack:
         settings = {"MAGPIE_REDIS_URL": stack.enter_context(servers.redis(_BOTH, catalogue.HOME))}
-        # To look for what nobody asked before, and to store it, costs more than to compute it.
-        settings["MAGPIE_REDIS_MIN_COST_MS"] = "2"
         started = servers.magpie(indexes, _BOTH, settings, f"--workers {_WORKERS}")
         server = stack.enter_context(started)
         servers.await_workers(server, _WORKERS)

@@ -158,7 +158,8 @@ class Settings(BaseSettings):
         ge=0,
         le=3_600_000,
         description="Kinds of questions that take less to answer stay out of Redis, as the trip "
-        "would cost as much; 0 sends all.",
+        "would cost as much, and so do dearer ones of which Redis has next to nothing; 0 sends "
+        "all.",
     )
     cache_bytes: int = Field(64 * _MIB, ge=0, description="Memory bound of the in-process cache.")
     cache_ttl_s: float = Field(3600.0, gt=0, description="How long an answer may be reused.")

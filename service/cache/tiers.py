@@ -165,7 +165,7 @@ class TieredCache:
         """Whether `fill` would ask Redis, or wait for another caller, before it computes."""
         if key in self._flights:
             return True
-        return self.redis is not None and self._worth.is_dear(kind)
+        return self.redis is not None and self._worth.is_dear(kind, key)
 
     def make(self, key: bytes, compute: Callable[[], Made], *, kind: Hashable = None) -> Cached:
         """Compute a value at once and keep it, where nothing `has_to_wait`.
@@ -194,17 +194,18 @@ class TieredCache:
 
     async def _fill(self, key: bytes, compute: Compute, kind: Hashable) -> Cached:
         found = await self._look_up(key, kind)
+        if found is not _NOT_ASKED and _has_answered(found):
+            self._worth.note_asked(kind, is_found=found.value is not None)
         if found.value is not None:
             self._keep(key, found.value, found.left_s, found.cost_s)
             return Cached(found.value, "redis")
         started = self._clock()
         made = await compute()
         self._store(key, made, found, self._clock() - started, kind)
-        is_lost = found.failure is not None and found.failure not in ANSWERED
-        return Cached(made.value, "miss", CACHE_UNAVAILABLE if is_lost else None)
+        return Cached(made.value, "miss", None if _has_answered(found) else CACHE_UNAVAILABLE)
 
     async def _look_up(self, key: bytes, kind: Hashable) -> Lookup:
-        if self.redis is None or not self._worth.is_dear(kind):
+        if self.redis is None or not self._worth.is_dear(kind, key):
             return _NOT_ASKED
         return await self.redis.get(key)
 
@@ -216,8 +217,7 @@ class TieredCache:
         ttl_s = self._lifetimes.draw()
         self._keep(key, made.value, ttl_s, cost_s)
         # Where the lookup failed, the write would; where Redis was not asked, it is not worth it.
-        was_asked = found.failure is None or found.failure in ANSWERED
-        if self.redis is not None and found is not _NOT_ASKED and was_asked:
+        if self.redis is not None and found is not _NOT_ASKED and _has_answered(found):
             put = self.redis.put(key, made.value, ttl_s=ttl_s, cost_s=cost_s)
             self._write_later(put)
 
@@ -263,3 +263,7 @@ class TieredCache:
             return
         self._store(key, made, found, self._clock() - started, kind)
         self._refreshes["made"] += 1
+
+
+def _has_answered(found: Lookup) -> bool:
+    return found.failure is None or found.failure in ANSWERED
