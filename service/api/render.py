@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import orjson
 
-from service.index.shelf import Shelf
+from service.index.shelf import Shelf, rounded
 from service.types import Counts, Query, Recommendations, Why
 
 
@@ -62,22 +62,23 @@ def _items(query: Query, found: Recommendations, shelf: Shelf) -> bytes:
     """Put items together from JSON that the catalogue holds: most of an answer is copied."""
     if not found.rows:
         return b""
-    rows = np.array(found.rows, np.int64)
-    # One call for all of them: numbers hold no comma.
-    scores = orjson.dumps(np.round(found.scores, 6).tolist())[1:-1]
-    if query.fields is None:
-        opened = shelf.opened(rows, scores)
-    else:
-        opened = [
-            b'{"id":%b,"score":%b,"fields":%b' % (item_id, score, _chosen(held, query.fields))
-            for (item_id, held), score in zip(shelf.written(rows), scores.split(b","), strict=True)
-        ]
+    tails: list[bytes] = []
     if found.is_promoted:
-        marks = [b',"promoted":true' if own else b"" for own in found.is_promoted]
-        opened = list(map(bytes.__add__, opened, marks))
+        tails = [b',"promoted":true' if own else b"" for own in found.is_promoted]
     if found.whys:
-        opened = list(map(bytes.__add__, opened, map(_reasons, found.whys)))
-    return b"},".join(opened) + b"}"
+        reasons = map(_reasons, found.whys)
+        tails = list(map(bytes.__add__, tails, reasons)) if tails else list(reasons)
+    if query.fields is None:
+        return shelf.answered(found.rows, found.scores, tails)
+    written = shelf.written(np.array(found.rows, np.int64))
+    items = zip(written, rounded(found.scores), tails or [b""] * len(written), strict=True)
+    return b",".join(
+        [
+            b'{"id":%b,"score":%b,"fields":%b%b}'
+            % (item_id, score, _chosen(held, query.fields), tail)
+            for (item_id, held), score, tail in items
+        ]
+    )
 
 
 def _chosen(attributes: bytes, fields: Sequence[str]) -> bytes:

@@ -130,7 +130,8 @@ class ItemTable:
     """The items, one after the other, as `_line` writes them."""
     offsets: NDArray[np.int64]
     """int64 (n + 1,), where each line begins, and the end of the last."""
-    _ids: IdIndex
+    ids: IdIndex
+    """The row of an id."""
 
     @classmethod
     def open(cls, folder: Path) -> "ItemTable":
@@ -178,7 +179,7 @@ class ItemTable:
 
     def row(self, item_id: str) -> int | None:
         """Return the row of an id, None if the table does not hold it."""
-        for row in self._ids.candidates(item_id):
+        for row in self.ids.candidates(item_id):
             if self.id(row) == item_id:
                 return row
         return None

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import orjson
 
 from service.catalogue.columns import Column
 from service.catalogue.filter_masks import FilterMasks, Passing
@@ -57,7 +58,7 @@ class Shelf:
     def __post_init__(self) -> None:
         table = self.fresh.snapshot.table
         object.__setattr__(self, "_frozen_size", len(table))
-        lines = ItemLines(table) if is_compiled() and not self.fresh.items else None
+        lines = ItemLines(table) if is_compiled() else None
         object.__setattr__(self, "_lines", lines)
 
     @classmethod
@@ -113,7 +114,12 @@ class Shelf:
     def row(self, item_id: ItemId) -> int | None:
         """Return the row of an item, None if there is none."""
         slot = self.fresh.slots.get(item_id)
-        return self.fresh.frozen_row(item_id) if slot is None else self._frozen_size + slot
+        if slot is not None:
+            return self._frozen_size + slot
+        if self._lines is None:
+            return self.fresh.frozen_row(item_id)
+        row = self._lines.row(item_id)
+        return None if row in self.fresh.gone else row
 
     def rows(self, item_ids: Sequence[ItemId]) -> list[int | None]:
         """Return the row of each item, None where there is none."""
@@ -147,14 +153,20 @@ class Shelf:
             for row in rows.tolist()
         ]
 
-    def opened(self, rows: Rows, scores: bytes) -> list[bytes]:
-        """Write items as JSON that is open at its end; see `ItemLines.opened`."""
-        if self._lines is not None:
-            return self._lines.opened(rows, scores)
-        items = zip(self.written(rows), scores.split(b","), strict=True)
-        return [
-            b'{"id":%b,"score":%b,"fields":%b' % (item[0], score, item[1]) for item, score in items
-        ]
+    def answered(
+        self, rows: Sequence[int], scores: Sequence[float], tails: Sequence[bytes] = ()
+    ) -> bytes:
+        """Write items as JSON, with their scores and all attributes; see `ItemLines.items`."""
+        if self._lines is not None and not self.fresh.items:
+            return self._lines.items(rows, scores, tails)
+        written = self.written(np.array(rows, np.int64))
+        items = zip(written, rounded(scores), tails or [b""] * len(rows), strict=True)
+        return b",".join(
+            [
+                b'{"id":%b,"score":%b,"fields":%b%b}' % (item_id, score, attributes, tail)
+                for (item_id, attributes), score, tail in items
+            ]
+        )
 
     def is_shown(self, row: int, now: float) -> bool:
         """Tell whether an item may be in an answer at a moment."""
@@ -294,3 +306,9 @@ class Shelf:
         is_shown = np.ones(len(self), np.bool_)
         is_shown[self.blocked] = False
         return order[is_shown[order]]
+
+
+def rounded(scores: Sequence[float]) -> list[bytes]:
+    """Write scores as JSON, to six digits behind the point."""
+    # One call for all of them: numbers hold no comma.
+    return orjson.dumps(np.round(scores, 6).tolist())[1:-1].split(b",") if len(scores) else []

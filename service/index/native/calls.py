@@ -17,7 +17,8 @@ def function(library: ctypes.CDLL, name: str, kinds: str, result: str = "i") -> 
     Args:
         library: what was opened.
         name: of the function.
-        kinds: of its arguments: p a pointer, s bytes, i 32 bits, q 64 bits, f a float.
+        kinds: of its arguments: p a pointer, s bytes, i 32 bits, q 64 bits,
+            Q 64 bits without a sign, f a float.
         result: the same for what it returns.
     """
     found = library[name]
@@ -26,6 +27,7 @@ def function(library: ctypes.CDLL, name: str, kinds: str, result: str = "i") -> 
         "s": ctypes.c_char_p,
         "i": ctypes.c_int32,
         "q": ctypes.c_int64,
+        "Q": ctypes.c_uint64,
         "f": ctypes.c_float,
     }
     found.argtypes = [types[kind] for kind in kinds]
