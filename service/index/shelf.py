@@ -19,6 +19,7 @@ from service.index.faiss_index import exact_scores
 from service.index.fresh import AFTER_ALL, FreshItems
 from service.index.fresh_columns import WidenedColumns
 from service.index.native.library import is_compiled
+from service.index.native.liking import LikingByRow
 from service.index.native.lines import ItemLines
 from service.index.retriever import Neighbours, check_finite, check_search, padded, without
 from service.index.snapshot import Snapshot
@@ -54,12 +55,15 @@ class Shelf:
     # Asked for several times by every request.
     _frozen_size: int = field(init=False)
     _lines: ItemLines | None = field(init=False)
+    liking: LikingByRow | None = field(init=False)  # None where nothing was compiled
 
     def __post_init__(self) -> None:
         table = self.fresh.snapshot.table
         object.__setattr__(self, "_frozen_size", len(table))
         lines = ItemLines(table) if is_compiled() else None
         object.__setattr__(self, "_lines", lines)
+        liking = LikingByRow(self.snapshot.vectors, self.fresh.vectors) if is_compiled() else None
+        object.__setattr__(self, "liking", liking)
 
     @classmethod
     def of(

@@ -123,7 +123,7 @@ def _answer(
             min_score=pool.too_low,
             limit_per=ranked.too_many,
             near_duplicate=ranked.near_duplicate,
-            unscored=pool.unscored,
+            unscored=pool.found.unscored,
         ),
         missing=plan.missing,
         degraded=_degraded(plan, ranked),

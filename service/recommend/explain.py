@@ -8,10 +8,10 @@ import orjson
 
 from service.catalogue.columns import Column
 from service.index.shelf import Shelf
+from service.recommend.liking import shares
 from service.recommend.plan import Plan
 from service.recommend.pool import boosts_of
 from service.recommend.ranking import Ranked
-from service.recommend.wishes import Wish
 from service.recommend.wording import sentence
 from service.types import (
     Attributes,
@@ -19,13 +19,9 @@ from service.types import (
     ItemId,
     Rows,
     Scalar,
-    Share,
-    Vectors,
     Why,
 )
 
-_SHARES_SHOWN = 3
-_SMALLEST_SHARE = 0.05
 # A value that more than a quarter of the catalogue has explains nothing.
 _COMMONPLACE = 0.25
 
@@ -51,53 +47,6 @@ def explained(ranked: Ranked, plan: Plan, shelf: Shelf) -> list[Why]:
         why._replace(words=sentence(score, why, plan, shelf, is_promoted=is_promoted))
         for score, why, is_promoted in zip(ranked.scores, whys, promoted, strict=True)
     ]
-
-
-def shares(wish: Wish, items: Vectors) -> list[tuple[Share, ...]]:
-    """Split the scores of items among the positive parts of a wish, largest first.
-
-    A part's share is its Shapley value in the score, over the sum of these. Where the score is a
-    sum, that is its weight times its similarity to the item. Where the best part decides, parts
-    that are equally near share evenly, and one that is far has next to nothing. Parts that pull
-    the other way have none. At most three shares of at least 5 % are named.
-
-    Args:
-        wish: what was looked for.
-        items: float32 (n, dim), the recommended items' vectors.
-
-    Source: Littlechild and Owen, Management Science 1973, for the maximum ("airport game").
-    """
-    if not len(wish.parts):
-        return [()] * len(items)
-    pull = np.maximum(items @ wish.parts.T, 0.0) * wish.weights
-    if not wish.is_linear:
-        pull = shapley_of_best(pull)
-    total = pull.sum(axis=1, keepdims=True)
-    total[total == 0] = 1.0
-    split = np.round((pull / total).astype(np.float64), 4)
-    order = (-split).argsort(axis=1, kind="stable")[:, :_SHARES_SHOWN]
-    return [
-        tuple([Share(wish.ids[part], own[part]) for part in parts if own[part] >= _SMALLEST_SHARE])
-        for parts, own in zip(order.tolist(), split.tolist(), strict=True)
-    ]
-
-
-def shapley_of_best(values: Vectors) -> Vectors:
-    """What each part adds to the largest of them, on average over all orders of adding them.
-
-    Args:
-        values: float32 (n, p), not negative; one row an item.
-
-    Returns:
-        float32 (n, p); the sum of a row is its largest value.
-    """
-    order = np.argsort(values, axis=1)
-    steps = np.diff(np.take_along_axis(values, order, 1), axis=1, prepend=np.float32(0.0))
-    # All parts that reach a step share it.
-    reaching = np.arange(values.shape[1], 0, -1, dtype=np.float32)
-    split = np.empty_like(values)
-    np.put_along_axis(split, order, np.cumsum(steps / reaching, axis=1), 1)
-    return split
 
 
 class SharedAttributes:

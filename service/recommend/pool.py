@@ -8,6 +8,7 @@ import numpy as np
 from service.index.shelf import Shelf
 from service.recommend.candidates import Found, Probe, permitted, search
 from service.recommend.fallback import newest
+from service.recommend.liking import Scored, liked
 from service.recommend.plan import Plan
 from service.types import Mask, Rows, Scores
 
@@ -17,20 +18,16 @@ class Pool:
     """What a list is chosen from.
 
     Args:
-        rows: int64 (n,), none twice, none hidden.
-        scores: float32 (n,), boosts added, descending.
-        promoted: rows and scores that promoted places are filled from; None without promotion.
+        found: none twice, none hidden, boosts added to the scores.
+        promoted: what promoted places are filled from; None without promotion.
         is_exhausted: whether no more would be found.
         too_low: candidates below `min_score`.
-        unscored: candidates without a usable score.
     """
 
-    rows: Rows
-    scores: Scores
-    promoted: Found | None
+    found: Scored
+    promoted: Scored | None
     is_exhausted: bool
     too_low: int
-    unscored: int
 
 
 def gather(plans: Sequence[Plan], shelf: Shelf) -> list[Pool]:
@@ -75,17 +72,17 @@ def _pool(plan: Plan, shelf: Shelf, lists: list[Found]) -> Pool:
     query = plan.query
     if query.min_score is not None and plan.wish is None:
         # Nothing here has a score, so nothing has one that is high enough.
-        return Pool(_NO_ROWS, _NO_SCORES, None, True, 0, 0)
+        return Pool(Scored(_NO_ROWS, _NO_SCORES), None, True, 0)
     is_exhausted = plan.among is not None or _is_short(plan, lists[0], shelf)
     promoted = None
     if plan.promoted is not None:
-        rows, scores, _ = _scored(plan, shelf, lists[-1:])
-        promoted, lists = _cut(plan, rows, scores)[:2], lists[:-1]
-    rows, scores, unscored = _scored(plan, shelf, lists)
-    rows, scores, too_low = _cut(plan, rows, scores)
+        promoted, lists = _scored(plan, shelf, lists[-1:]).down_to(query.min_score), lists[:-1]
+    scored = _scored(plan, shelf, lists)
+    found = scored.down_to(query.min_score)
+    too_low = len(scored.rows) - len(found.rows)
     # Below a score that is too low there are only lower ones.
     is_exhausted |= bool(too_low) and not query.boost and (plan.wish is None or plan.wish.is_linear)
-    return Pool(rows, scores, promoted, is_exhausted, too_low, unscored)
+    return Pool(found, promoted, is_exhausted, too_low)
 
 
 def _is_short(plan: Plan, found: Found, shelf: Shelf) -> bool:
@@ -98,27 +95,27 @@ def _is_short(plan: Plan, found: Found, shelf: Shelf) -> bool:
     return any(row < 0 for row in rows[wanted - 1 :: wanted].tolist())
 
 
-def _scored(plan: Plan, shelf: Shelf, lists: list[Found]) -> tuple[Rows, Scores, int]:
+def _scored(plan: Plan, shelf: Shelf, lists: list[Found]) -> Scored:
     """Put lists together, best first: every row once, with its final score."""
-    if len(lists) == 1:
-        rows, scores, unscored = permitted(*lists[0], plan.hidden)
-    else:
-        every = np.concatenate([rows for rows, _ in lists])
-        likeness = np.concatenate([scores for _, scores in lists])
-        rows, scores, unscored = permitted(every, likeness, plan.hidden)
-    wish = plan.wish
-    is_plain = plan.among is None and (wish is None or wish.is_linear)
-    if is_plain and len(lists) == 1 and not plan.query.boost:
-        return rows, scores, unscored
-    rows, first = np.unique(rows, return_index=True)
-    scores = scores[first]
+    found = lists[0]
+    if len(lists) > 1:
+        every, likeness = zip(*lists, strict=True)
+        found = np.concatenate(every), np.concatenate(likeness)
+    wish, boost = plan.wish, plan.query.boost
     if wish is not None and not wish.is_linear:
-        scores = wish.scores(shelf.vectors(rows))
-        rows, scores, lost = permitted(rows, scores, _NO_ROWS)
-        unscored += lost
-    scores = scores + boosts_of(plan, rows)
-    order = _order(plan, shelf, rows, scores)
-    return rows[order], scores[order], unscored
+        scored = liked(found, plan.hidden, wish, shelf)
+        if not boost:
+            return scored
+    else:
+        rows, scores, unscored = permitted(*found, plan.hidden)
+        if plan.among is None and len(lists) == 1 and not boost:
+            return Scored(rows, scores, unscored)
+        rows, first = np.unique(rows, return_index=True)
+        scored = Scored(rows, scores[first], unscored)
+    scores = scored.scores + boosts_of(plan, scored.rows)
+    order = _order(plan, shelf, scored.rows, scores)
+    # Gathered again where they are needed: a boost is rare.
+    return Scored(scored.rows[order], scores[order], scored.unscored)
 
 
 def boosts_of(plan: Plan, rows: Rows) -> Scores:
@@ -143,14 +140,6 @@ def _order(plan: Plan, shelf: Shelf, rows: Rows, scores: Scores) -> Rows:
         places[shelf.newest_first] = np.arange(len(shelf.newest_first))
         places = places[rows]
     return np.lexsort((places, -scores))
-
-
-def _cut(plan: Plan, rows: Rows, scores: Scores) -> tuple[Rows, Scores, int]:
-    least = plan.query.min_score
-    if least is None:
-        return rows, scores, 0
-    is_enough = scores >= np.float32(least)
-    return rows[is_enough], scores[is_enough], int(np.count_nonzero(~is_enough))
 
 
 _NO_ROWS: Rows = np.empty(0, np.int64)

@@ -10,6 +10,7 @@ from service.index.shelf import Shelf
 from service.recommend.arrange import Arranger, Candidates, has_near_duplicates
 from service.recommend.caps import CapCounts
 from service.recommend.diversity import WINDOW, varied
+from service.recommend.liking import Scored
 from service.recommend.plan import Plan
 from service.recommend.pool import Pool
 from service.types import Scores, Vector, Vectors
@@ -30,7 +31,7 @@ class Ranked:
 
 def rank(plan: Plan, pool: Pool, shelf: Shelf) -> Ranked:
     """Choose and order the list of a plan."""
-    query = plan.query
+    query, found = plan.query, pool.found
     # Who gives a list wants all of it back.
     keeps_apart = not (query.near_duplicates or query.among)
     before = None
@@ -38,10 +39,10 @@ def rank(plan: Plan, pool: Pool, shelf: Shelf) -> Ranked:
         before = shelf.vectors(np.array(plan.shown[-WINDOW:], np.int64))
     has_places = bool(query.limit_per or query.promoted)
     if not (plan.is_varied or has_places):
-        rows = pool.rows[: plan.asked]
+        rows = found.rows[: plan.asked]
         if not (keeps_apart and has_near_duplicates(shelf.vectors(rows), _last(before))):
-            return Ranked(rows.tolist(), pool.scores[: plan.asked].tolist())
-    candidates = Candidates(pool.rows, pool.scores, shelf.vectors(pool.rows))
+            return Ranked(rows.tolist(), found.scores[: plan.asked].tolist())
+    candidates = _candidates(found, shelf)
     order: Iterable[int] = range(len(candidates.rows))
     if plan.is_varied:
         relevance = _as_cosines(plan, candidates)
@@ -50,11 +51,9 @@ def rank(plan: Plan, pool: Pool, shelf: Shelf) -> Ranked:
         if not has_places and not (
             keeps_apart and has_near_duplicates(candidates.vectors[first], _last(before))
         ):
-            return Ranked(pool.rows[first].tolist(), pool.scores[first].tolist())
+            return Ranked(found.rows[first].tolist(), found.scores[first].tolist())
         order = chain(first, lazy)
-    promoted = None
-    if pool.promoted is not None:
-        promoted = Candidates(*pool.promoted, shelf.vectors(pool.promoted[0]))
+    promoted = None if pool.promoted is None else _candidates(pool.promoted, shelf)
     arranger = Arranger(
         CapCounts(query.limit_per, shelf, plan.shown),
         keeps_apart=keeps_apart,
@@ -72,6 +71,11 @@ def rank(plan: Plan, pool: Pool, shelf: Shelf) -> Ranked:
         made.near_duplicate,
         made.lacks_promoted,
     )
+
+
+def _candidates(found: Scored, shelf: Shelf) -> Candidates:
+    vectors = shelf.vectors(found.rows) if found.vectors is None else found.vectors
+    return Candidates(found.rows, found.scores, vectors)
 
 
 def _last(vectors: Vectors | None) -> Vector | None:

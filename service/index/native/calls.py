@@ -5,20 +5,23 @@ Apart from `library`, which runs where nothing is installed yet.
 
 import ctypes
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+Function: TypeAlias = Callable[..., int]
+"""A function of the compiled library."""
 
-def function(library: ctypes.CDLL, name: str, kinds: str, result: str = "i") -> Callable[..., int]:
+
+def function(library: ctypes.CDLL, name: str, kinds: str, result: str = "i") -> Function:
     """A function of the library with its types.
 
     Args:
         library: what was opened.
         name: of the function.
         kinds: of its arguments: p a pointer, s bytes, i 32 bits, q 64 bits,
-            Q 64 bits without a sign, f a float.
+            Q 64 bits without a sign, f a float, d a double.
         result: the same for what it returns.
     """
     found = library[name]
@@ -29,6 +32,7 @@ def function(library: ctypes.CDLL, name: str, kinds: str, result: str = "i") -> 
         "q": ctypes.c_int64,
         "Q": ctypes.c_uint64,
         "f": ctypes.c_float,
+        "d": ctypes.c_double,
     }
     found.argtypes = [types[kind] for kind in kinds]
     found.restype = types[result]

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
 LIBRARY = FOLDER / "libmagpie.so"
-SOURCES = ("walk.c", "scan.c", "vary.c", "lines.c")
+SOURCES = ("walk.c", "scan.c", "vary.c", "liking.c", "lines.c")
 _HEADERS = ("sums.h", "codes.h")
 # What a processor can do is chosen when the library is opened, so that it can be copied anywhere.
 _OPTIONS = (

@@ -1,16 +1,13 @@
 """What the compiled library does with the vectors of one list, where `is_compiled`."""
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.native.calls import address, function
+from service.index.native.calls import Function, address, function
 from service.index.native.library import open_library
 from service.types import Rows, Vectors
-
-_Function = Callable[..., int]
 
 
 def pick(
@@ -51,7 +48,7 @@ def has_like(vectors: Vectors, limit: float) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _functions() -> tuple[_Function, _Function]:
+def _functions() -> tuple[Function, Function]:
     library = open_library()
     assert library is not None, "see is_compiled"
     return (

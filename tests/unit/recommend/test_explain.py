@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.recommend.explain import shapley_of_best, shares
+from service.recommend.liking import shapley_of_best, shares
 from service.recommend.wishes import Wish
 from service.types import ItemId, Vectors
 
