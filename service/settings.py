@@ -41,7 +41,7 @@ class Settings(BaseSettings):
         "part of a key's rate.",
     )
     worker_silence_s: float = Field(
-        2.0,
+        1.5,
         ge=0.5,
         le=3600,
         description="Of several workers one whose event loop stands still for so long is replaced.",
