@@ -196,7 +196,7 @@ class Why(NamedTuple):
     """
 
     because: tuple[Share, ...]
-    shared: Mapping[str, tuple[Scalar, ...]]
+    shared: Mapping[str, Sequence[Scalar]]
     boost: float = 0.0
     words: str = ""
 
@@ -216,7 +216,7 @@ class Recommendation(NamedTuple):
         return () if self.why is None else self.why.because
 
     @property
-    def shared(self) -> Mapping[str, tuple[Scalar, ...]]:
+    def shared(self) -> Mapping[str, Sequence[Scalar]]:
         """What it has in common with the first seed, nothing unless explained."""
         return {} if self.why is None else self.why.shared
 

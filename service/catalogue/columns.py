@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -21,6 +22,7 @@ Kind: TypeAlias = Literal["keyword", "number", "mixed", "text"]
 FOLDER = "columns"
 LISTING = "columns.json"
 _FEW_VALUES = 16
+_COMMONPLACE = 0.25
 
 
 def hash_keyword(value: str | bool) -> int:
@@ -83,6 +85,13 @@ class Column:
     size: int
     keywords: Keywords | None
     numbers: NDArray[np.float64] | None
+
+    @property
+    def commonplace(self) -> frozenset[Scalar]:
+        """The values that more than a quarter of all items have: they tell nothing about one."""
+        # `top` is sorted by frequency, so the loop ends after the few values it is looking for.
+        frequent = takewhile(lambda each: each[1] > self.size * _COMMONPLACE, self.top)
+        return frozenset([value for value, _ in frequent])
 
     def holding(self, values: Iterable[Scalar]) -> Mask:
         """Return where an item has one of the values. Numbers compare as 64-bit floats."""

@@ -157,12 +157,17 @@ class Shelf:
             for row in rows.tolist()
         ]
 
+    @property
+    def lines(self) -> ItemLines | None:
+        """Reads the items; None where nothing was compiled, or where some are fresh."""
+        return None if self.fresh.items else self._lines
+
     def answered(
         self, rows: Sequence[int], scores: Sequence[float], tails: Sequence[bytes] = ()
     ) -> bytes:
         """Write items as JSON, with their scores and all attributes; see `ItemLines.items`."""
-        if self._lines is not None and not self.fresh.items:
-            return self._lines.items(rows, scores, tails)
+        if self.lines is not None:
+            return self.lines.items(rows, scores, tails)
         written = self.written(np.array(rows, np.int64))
         items = zip(written, rounded(scores), tails or [b""] * len(rows), strict=True)
         return b",".join(

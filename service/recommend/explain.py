@@ -1,29 +1,19 @@
 """Why an item is in the list: which seed, with which share, and what they have in common."""
 
-from collections.abc import Mapping
-from itertools import takewhile
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import orjson
 
-from service.catalogue.columns import Column
 from service.index.shelf import Shelf
 from service.recommend.liking import shares
 from service.recommend.plan import Plan
 from service.recommend.pool import boosts_of
 from service.recommend.ranking import Ranked
 from service.recommend.wording import sentence
-from service.types import (
-    Attributes,
-    AttributeValue,
-    ItemId,
-    Rows,
-    Scalar,
-    Why,
-)
+from service.types import Attributes, AttributeValue, Scalar, Why
 
-# A value that more than a quarter of the catalogue has explains nothing.
-_COMMONPLACE = 0.25
+_NO_SEED = -1
 
 
 def explained(ranked: Ranked, plan: Plan, shelf: Shelf) -> list[Why]:
@@ -32,14 +22,10 @@ def explained(ranked: Ranked, plan: Plan, shelf: Shelf) -> list[Why]:
     count = len(rows)
     because = [()] * count if plan.wish is None else shares(plan.wish, shelf.vectors(rows))
     boosts = boosts_of(plan, rows).tolist() if plan.boosted else [0.0] * count
-    # Of items and seeds, read in one go.
-    attributes = _attributes(np.concatenate([rows, plan.seeds.liked]), shelf)
-    of_seeds = zip(plan.seeds.liked_ids, attributes[count:], strict=True)
-    shared = SharedAttributes(shelf, dict(of_seeds))
-    whys = [
-        Why(seeds, shared.between(ours, seeds[0].id if seeds else None), boost)
-        for seeds, boost, ours in zip(because, boosts, attributes[:count], strict=True)
-    ]
+    # A text has no attributes, and so no row.
+    row_of = dict(zip(plan.seeds.liked_ids, plan.seeds.liked.tolist(), strict=True))
+    first = [row_of.get(seeds[0].id, _NO_SEED) if seeds else _NO_SEED for seeds in because]
+    whys = list(map(Why, because, shared_attributes(ranked.rows, first, shelf), boosts))
     if not plan.query.in_words:
         return whys
     promoted = ranked.is_promoted or [False] * count
@@ -49,60 +35,52 @@ def explained(ranked: Ranked, plan: Plan, shelf: Shelf) -> list[Why]:
     ]
 
 
-class SharedAttributes:
-    """Finds what items have in common with the seeds of one query.
+def shared_attributes(
+    rows: Sequence[int], seeds: Sequence[int], shelf: Shelf
+) -> Sequence[Mapping[str, Sequence[Scalar]]]:
+    """Name the texts in attributes of each item that a seed of its own has as well.
 
     Numbers are left out, as two equal prices say nothing about taste, and so are values that a
     large part of the catalogue has. What is filterable and common is asked of the version alone.
 
     Args:
-        shelf: says what is common.
-        seeds: attributes of the seeds.
+        rows: of the items.
+        seeds: the row of a seed for each, -1 for none.
     """
-
-    def __init__(self, shelf: Shelf, seeds: Mapping[ItemId, Attributes]) -> None:
-        commonplace = [
-            (key, _commonplace(column, len(shelf)))
-            for key, column in shelf.snapshot.table.columns.items()
-            if column.kind == "keyword"
-        ]
-        self._telling = {
-            seed: [
-                (key, values.difference(frequent))
-                for key, frequent in commonplace
-                if (values := _values(attributes.get(key)))
-            ]
-            for seed, attributes in seeds.items()
-        }
-
-    def between(self, ours: Attributes, seed: ItemId | None) -> Mapping[str, tuple[Scalar, ...]]:
-        """Name the values in an item's attributes that a seed has as well; none with a text."""
-        common: dict[str, tuple[Scalar, ...]] = {}
-        if seed is None:
-            return common
-        for key, theirs in self._telling[seed]:
-            value = ours.get(key)
-            if isinstance(value, str):
-                if value in theirs:
-                    common[key] = (value,)
-            elif isinstance(value, list) and not theirs.isdisjoint(value):
-                common[key] = tuple([each for each in value if each in theirs])
-        return common
+    if shelf.lines is not None:
+        return shelf.lines.shared(rows, seeds)
+    commonplace = {
+        key: column.commonplace
+        for key, column in shelf.snapshot.table.columns.items()
+        if column.kind == "keyword"
+    }
+    known = list(dict.fromkeys([*rows, *(seed for seed in seeds if seed != _NO_SEED)]))
+    attributes = dict(zip(known, _attributes(known, shelf), strict=True))
+    return [
+        {} if seed == _NO_SEED else _shared(attributes[row], attributes[seed], commonplace)
+        for row, seed in zip(rows, seeds, strict=True)
+    ]
 
 
-def _attributes(rows: Rows, shelf: Shelf) -> list[Attributes]:
-    written = b",".join([attributes for _, attributes in shelf.written(rows)])
-    found: list[Attributes] = orjson.loads(b"[%b]" % written)
+def _shared(
+    ours: Attributes, theirs: Attributes, commonplace: Mapping[str, frozenset[Scalar]]
+) -> dict[str, list[Scalar]]:
+    found: dict[str, list[Scalar]] = {}
+    for key, value in ours.items():
+        if key in commonplace:
+            telling = frozenset(_texts(theirs.get(key))) - commonplace[key]
+            if common := [each for each in _texts(value) if each in telling]:
+                found[key] = common
     return found
 
 
-def _values(value: AttributeValue) -> frozenset[str]:
+def _attributes(rows: Sequence[int], shelf: Shelf) -> list[Attributes]:
+    written = [attributes for _, attributes in shelf.written(np.array(rows, np.int64))]
+    found: list[Attributes] = orjson.loads(b"[%b]" % b",".join(written))
+    return found
+
+
+def _texts(value: AttributeValue) -> list[Scalar]:
     if isinstance(value, str):
-        return frozenset((value,))
-    return frozenset(value) if isinstance(value, list) else frozenset()
-
-
-def _commonplace(column: Column, items: int) -> set[Scalar]:
-    # `top` is sorted by frequency, so the loop ends after the few values it is looking for.
-    frequent = takewhile(lambda each: each[1] > items * _COMMONPLACE, column.top)
-    return {value for value, _ in frequent}
+        return [value]
+    return list(value) if isinstance(value, list) else []

@@ -1,5 +1,5 @@
-/* Items of an answer, put together from the lines of the item table: most of it is copied. And the
- * row of an id.
+/* Items of an answer, put together from the lines of the item table: most of it is copied. What they
+ * have in common with others. And the row of an id.
  *
  * A line is {"id":…,"text":…,"attributes":{…}} and a newline, see service/catalogue/table.py.
  */
@@ -119,4 +119,168 @@ API int64_t magpie_row(const char *lines, const int64_t *offsets, int64_t size,
     if (!memcmp(line + length - 1, TEXT, sizeof TEXT - 1)) return row;
   }
   return NO_SUCH_ROW;
+}
+
+/* What is between two places. */
+struct piece {
+  const char *start, *end;
+};
+
+/* One of the pairs of an object, in JSON without blanks. */
+struct attribute {
+  struct piece key, value;
+};
+
+static bool is_same(struct piece one, struct piece other) {
+  ptrdiff_t length = one.end - one.start;
+  return other.end - other.start == length && !memcmp(one.start, other.start, (size_t)length);
+}
+
+/* Behind the string that starts here, or the end of all where it does not end. */
+static const char *behind_string(const char *at, const char *end) {
+  for (at++; at < end; at++)
+    if (*at == '\\')
+      at++;
+    else if (*at == '"')
+      return at + 1;
+  return end;
+}
+
+/* Behind the value that starts here: a string, a list of strings, or something shorter. */
+static const char *behind_value(const char *at, const char *end) {
+  bool is_list = *at == '[';
+  while (at < end && *at != ']' && (is_list || (*at != ',' && *at != '}')))
+    at = *at == '"' ? behind_string(at, end) : at + 1;
+  return is_list && at < end ? at + 1 : at;
+}
+
+/* The next pair from `*at` on, behind which it is put; whether there is one. */
+static bool next_attribute(const char **at, const char *end, struct attribute *found) {
+  const char *start = *at;
+  if (start < end && *start == ',') start++;
+  if (start >= end || *start != '"') return false;
+  found->key = (struct piece){start, behind_string(start, end)};
+  start = found->key.end + 1;
+  if (start >= end) return false;
+  found->value = (struct piece){start, behind_value(start, end)};
+  *at = found->value.end;
+  return true;
+}
+
+/* The next string of a value from `*at` on, which may be a list; whether there is one. */
+static bool next_string(const char **at, const char *end, struct piece *found) {
+  const char *start = *at;
+  if (start < end && (*start == '[' || *start == ',')) start++;
+  if (start >= end || *start != '"') return false;
+  *found = (struct piece){start, behind_string(start, end)};
+  *at = found->end;
+  return true;
+}
+
+static bool has_string(struct piece value, struct piece wanted) {
+  struct piece string;
+  while (next_string(&value.start, value.end, &string))
+    if (is_same(string, wanted)) return true;
+  return false;
+}
+
+/* The pair of an object with a key, looked for from `*at` on first: of two objects the keys come in
+ * the same order. Whether there is one. */
+static bool find_attribute(struct piece object, const char **at, struct piece key,
+                           struct attribute *found) {
+  for (const char *from = *at; next_attribute(&from, object.end, found);)
+    if (is_same(found->key, key)) {
+      *at = from;
+      return true;
+    }
+  for (const char *from = object.start, *end = *at;
+       from < end && next_attribute(&from, object.end, found);)
+    if (is_same(found->key, key)) return true;
+  return false;
+}
+
+/* Whether a value of a key says something: see `magpie_shared`. */
+static bool is_telling(struct piece columns, struct piece key, struct piece value) {
+  for (const char *line = columns.start; line < columns.end;) {
+    const char *stop = memchr(line, '\n', (size_t)(columns.end - line));
+    for (struct piece field = {line, line}; field.start < stop; field.start = field.end + 1) {
+      field.end = memchr(field.start, '\t', (size_t)(stop - field.start));
+      if (field.start == line && !is_same(field, key)) break;
+      if (field.start != line && is_same(field, value)) return false;
+      if (field.end + 1 == stop) return true;
+    }
+    line = stop + 1;
+  }
+  return false;
+}
+
+/* The pairs of an item without the braces around them; nothing where there is no such item. */
+static struct piece attributes_of(const char *lines, const int64_t *offsets, int64_t row) {
+  struct piece line = {lines + offsets[row], lines + offsets[row + 1]};
+  const char *text = memmem(line.start, (size_t)(line.end - line.start), TEXT, sizeof TEXT - 1);
+  if (!text) return (struct piece){NULL, NULL};
+  const char *found = memmem(text, (size_t)(line.end - text), ATTRIBUTES, sizeof ATTRIBUTES - 1);
+  if (!found) return (struct piece){NULL, NULL};
+  return (struct piece){found + sizeof ATTRIBUTES, line.end - 3};
+}
+
+static char *put_shared(char *to, struct piece ours, struct piece theirs, struct piece columns) {
+  const char *at = ours.start, *place = theirs.start, *start = to;
+  struct attribute own, other;
+  while (next_attribute(&at, ours.end, &own)) {
+    if (*own.value.start != '"' && *own.value.start != '[') continue;
+    if (!find_attribute(theirs, &place, own.key, &other)) continue;
+    const char *string_at = own.value.start;
+    int64_t count = 0;
+    for (struct piece string; next_string(&string_at, own.value.end, &string);) {
+      if (!has_string(other.value, string) || !is_telling(columns, own.key, string)) continue;
+      if (!count++) {
+        if (to != start) *to++ = ',';
+        to = put(to, own.key.start, own.key.end - own.key.start);
+        to = put(to, ":[", 2);
+      } else {
+        *to++ = ',';
+      }
+      to = put(to, string.start, string.end - string.start);
+    }
+    if (count) *to++ = ']';
+  }
+  return to;
+}
+
+/* Write what each item has in common with a seed of its own as [{"key":["value",…],…},…]; how many
+ * bytes were written or, where that is more than there is room for, may be needed; or an error.
+ *
+ * seeds: (count), a row for each item, or -1; columns: a line for each key that counts, of the key
+ * and of the values that do not, all in JSON and with a tab behind each. */
+API int64_t magpie_shared(const char *lines, const int64_t *offsets, int64_t size,
+                          const int64_t *rows, const int64_t *seeds, int64_t count,
+                          const char *columns, int64_t columns_length, int64_t room, char *out) {
+  struct piece counting = {columns, columns + columns_length};
+  int64_t needed = 2;
+  for (int64_t j = 0; j < count; j++) {
+    if (rows[j] < 0 || rows[j] >= size || seeds[j] >= size) return NO_SUCH_ROW;
+    __builtin_prefetch(offsets + rows[j]);
+  }
+  for (int64_t j = 0; j < count; j++) {
+    int64_t length = offsets[rows[j] + 1] - offsets[rows[j]];
+    fetch(lines + offsets[rows[j]], length);
+    /* A value gets at most a pair of brackets, where it has at least its quotes. */
+    needed += 2 * length + 3;
+  }
+  if (needed > room) return needed;
+  char *to = put(out, "[", 1);
+  for (int64_t j = 0; j < count; j++) {
+    if (j) *to++ = ',';
+    *to++ = '{';
+    if (seeds[j] >= 0) {
+      struct piece ours = attributes_of(lines, offsets, rows[j]);
+      struct piece theirs = attributes_of(lines, offsets, seeds[j]);
+      if (!ours.start || !theirs.start) return NOT_A_LINE;
+      to = put_shared(to, ours, theirs, counting);
+    }
+    *to++ = '}';
+  }
+  *to++ = ']';
+  return to - out;
 }

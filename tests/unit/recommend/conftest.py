@@ -7,12 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.index.native import library
 from service.index.shelf import Shelf
 from service.index.snapshot import Provenance, open_snapshot, write_snapshot
 from service.index.tuning import build_faiss
 from service.types import AttributeValue, Item, ItemId, ModelIdentity
 
 MakeSnapshot = Callable[[Mapping[str, list[float]], Mapping[str, dict[str, AttributeValue]]], Shelf]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled() -> None:
+    """Compile where nobody has installed this checkout; a machine without a compiler fails here."""
+    if library.open_library() is None:
+        assert library.compile_library() is None
+        library.open_library.cache_clear()
+    assert library.is_compiled()
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ def test_what_few_items_have_in_common_explains(make_snapshot: MakeSnapshot) -> 
     shelf = make_snapshot(names, facts)
     query = Query(like=seeds("i0"), k=11, explain=True, near_duplicates=True)
     shared = {str(shelf.id(e.row)): e.shared for e in recommend(query, shelf, None).items}
-    assert shared["i1"] == {"tags": ("rare",)}
+    assert shared["i1"] == {"tags": ["rare"]}
     assert shared["i5"] == {}
 
 

@@ -1,15 +1,24 @@
-"""Shares of an explanation are what each seed adds to the score."""
+"""Shares are what each seed adds to the score, and what is shared is what both items have."""
 
 import itertools
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.catalogue.table import ItemTable, write_table
+from service.errors import CorruptArtifact
+from service.index.native.lines import ItemLines
+from service.index.shelf import Shelf
+from service.recommend.explain import shared_attributes
 from service.recommend.liking import shapley_of_best, shares
 from service.recommend.wishes import Wish
-from service.types import ItemId, Vectors
+from service.types import AttributeValue, Item, ItemId, Vectors
 
 VALUES = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=5)
 
@@ -60,3 +69,91 @@ def test_where_the_nearest_decides_it_has_the_share(
 def test_where_scores_add_up_shares_are_in_proportion() -> None:
     found = shares(wish([1, 0], [0, 1], is_linear=True), np.array([[0.9, 0.1]], np.float32))[0]
     assert [(each.id, each.share) for each in found] == [("s0", 0.9), ("s1", 0.1)]
+
+
+# What JSON escapes, what looks like JSON, and what is equal only in part.
+TEXTS = st.sampled_from(
+    [
+        "",
+        "a",
+        "ab",
+        'q"',
+        "back\\",
+        '\\"',
+        "tab\t",
+        "line\n",
+        "日本",
+        "\u2028",
+        "]",
+        "},{",
+        "[",
+        ",",
+    ]
+) | st.text(max_size=3)
+ATTRIBUTES = st.dictionaries(
+    st.sampled_from(["a", "b", 'k"', "tags", "日", "z\t"]) | st.text(max_size=2),
+    TEXTS | st.lists(TEXTS, max_size=4) | st.booleans() | st.integers(-9, 9) | st.none(),
+    max_size=5,
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(facts=st.lists(ATTRIBUTES, min_size=2, max_size=9), seed=st.integers(0, 100))
+def test_what_is_shared_is_what_python_finds(
+    facts: list[dict[str, AttributeValue]], seed: int
+) -> None:
+    with TemporaryDirectory() as folder:
+        items = [Item(ItemId(f"i{n}"), "text", each) for n, each in enumerate(facts)]
+        write_table(items, Path(folder))
+        table = ItemTable.open(Path(folder))
+        chance = np.random.default_rng(seed)
+        rows = chance.integers(len(items), size=12).tolist()
+        seeds = chance.integers(-1, len(items), size=12).tolist()
+        ways = [
+            shared_attributes(rows, seeds, cast(Shelf, Tabled(table, lines)))
+            for lines in (ItemLines(table), None)
+        ]
+        assert ways[0] == ways[1]
+
+
+class Tabled:
+    """As much of a shelf as sharing needs."""
+
+    def __init__(self, table: ItemTable, lines: ItemLines | None) -> None:
+        self.lines = lines
+        self.snapshot = SimpleNamespace(table=table)
+        self.written = table.written
+
+
+def test_values_that_a_quarter_has_say_nothing_and_others_do() -> None:
+    with TemporaryDirectory() as folder:
+        facts: list[dict[str, AttributeValue]] = [
+            {"tags": ["all", f"t{n // 2}", "all"], "kind": "some" if n < 3 else "other", "price": 3}
+            for n in range(12)
+        ]
+        write_table([Item(ItemId(f"i{n}"), "", each) for n, each in enumerate(facts)], Path(folder))
+        table = ItemTable.open(Path(folder))
+        for lines in (ItemLines(table), None):
+            shelf = cast(Shelf, Tabled(table, lines))
+            found = shared_attributes([0, 1, 4, 5, 5], [1, 0, 5, 4, -1], shelf)
+            assert list(found) == [
+                {"kind": ["some"], "tags": ["t0"]},
+                {"kind": ["some"], "tags": ["t0"]},
+                {"tags": ["t2"]},
+                {"tags": ["t2"]},
+                {},
+            ]
+
+
+def test_lines_that_are_no_items_and_rows_that_are_not_there_are_told() -> None:
+    with TemporaryDirectory() as folder:
+        write_table([Item(ItemId("i"), "", {"tags": ["a"]})], Path(folder))
+        lines = ItemLines(ItemTable.open(Path(folder)))
+        assert lines.shared([], []) == []
+        for rows, seeds in (([1], [0]), ([0], [1]), ([-1], [0])):
+            with pytest.raises(IndexError):
+                lines.shared(rows, seeds)
+        path = Path(folder) / "items.jsonl"
+        path.write_bytes(path.read_bytes().replace(b"attributes", b"attributed"))
+        with pytest.raises(CorruptArtifact):
+            ItemLines(ItemTable.open(Path(folder))).shared([0], [0])
