@@ -123,7 +123,7 @@ async def _cost_us(questions: Sequence[Query], services: Services, tier: str) ->
 
     async def ask() -> None:
         for query in left:
-            caller = Caller.nobody(_PATIENCE_S)
+            caller = Caller.nobody(_PATIENCE_S, services.deadlines)
             tiers.add((await answer(Question(query), services, caller)).cache)
 
     started = time.process_time()
@@ -134,7 +134,8 @@ async def _cost_us(questions: Sequence[Query], services: Services, tier: str) ->
 
 
 async def _body(query: Query, services: Services) -> tuple[bytes, bytes]:
-    found = await answer(Question(query), services, Caller.nobody(_PATIENCE_S))
+    caller = Caller.nobody(_PATIENCE_S, services.deadlines)
+    found = await answer(Question(query), services, caller)
     assert found.body is not None
     return found.body, found.key
 

@@ -89,7 +89,7 @@ async def _from_cache(
     cache, kind = services.cache, task.kind
 
     async def refresh() -> Made:
-        async with Caller.nobody(services.settings.request_timeout_s) as nobody:
+        with Caller.nobody(services.settings.request_timeout_s, services.deadlines) as nobody:
             return await compute(task, serving, services, nobody, {})
 
     cached = cache.find(key, refresh=refresh, kind=kind)
@@ -106,7 +106,7 @@ async def _from_cache(
         )
     if cached is not None:
         return cached
-    async with caller:
+    with caller:
         return await cache.fill(
             key, lambda: compute(task, serving, services, caller, timings), kind=kind
         )
@@ -140,7 +140,7 @@ async def answer_together(
             tasks[place] = read_question(question, services.cursors, serving.shelf)
         except MagpieError as error:
             answers[place] = error
-    async with caller:
+    with caller:
         found = await compute_all(list(tasks.values()), serving, services, caller, timings)
     for place, each in zip(tasks, found, strict=True):
         answers[place] = each if isinstance(each, MagpieError) else each.value

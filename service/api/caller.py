@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import suppress
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
@@ -10,6 +9,7 @@ from typing import Self
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
+from service.api.deadlines import Deadlines
 from service.api.errors import RequestRefused, request_id_of
 from service.errors import DeadlineExceeded
 
@@ -33,24 +33,31 @@ _QUEUES_FIRST_S = 0.005
 class Caller:
     """A block that ends early when nobody waits for its outcome any more.
 
-    `async with caller:` raises DeadlineExceeded once the deadline has passed, and RequestRefused
-    once the client has hung up, if `watch` was called. Use it once, in one task.
+    `with caller:` raises DeadlineExceeded once the deadline has passed, and RequestRefused once
+    the client has hung up, if `watch` was called. Use it once, in one task.
 
     Args:
         request_id: names the request.
         deadline: on the clock of `time.monotonic`.
+        deadlines: those of the process.
         receive: the ASGI channel of a request whose body has been read.
     """
 
-    def __init__(self, request_id: str, deadline: float, receive: Receive) -> None:
+    def __init__(
+        self, request_id: str, deadline: float, deadlines: Deadlines, receive: Receive
+    ) -> None:
         self.request_id = request_id
         self.deadline = deadline
+        self.ends_at = deadline
+        self._deadlines = deadlines
         self._receive = receive
-        self._limit: asyncio.Timeout
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._is_ended = False
         self._watcher: asyncio.Task[None] | None = None
 
     @classmethod
-    def of(cls, request: Request, timeout_s: float) -> Self:
+    def of(cls, request: Request, timeout_s: float, deadlines: Deadlines) -> Self:
         """Read how long the client will wait; at most, and by default, `timeout_s`.
 
         Raises:
@@ -65,12 +72,13 @@ class Caller:
                     "Request-Timeout-Ms must be a whole number of milliseconds, 1 or more.",
                 )
             timeout_s = min(timeout_s, int(wanted) / 1e3)
-        return cls(request_id_of(request), time.monotonic() + timeout_s, request.receive)
+        deadline = time.monotonic() + timeout_s
+        return cls(request_id_of(request), deadline, deadlines, request.receive)
 
     @classmethod
-    def nobody(cls, timeout_s: float) -> Self:
+    def nobody(cls, timeout_s: float, deadlines: Deadlines) -> Self:
         """Stand in where work goes on in the background, with nobody to hang up."""
-        return cls("", time.monotonic() + timeout_s, _never)
+        return cls("", time.monotonic() + timeout_s, deadlines, _never)
 
     def watch(self) -> None:
         """From here on, end the block also when the client hangs up. Worth it before a wait."""
@@ -78,32 +86,45 @@ class Caller:
             self._watcher = asyncio.create_task(self._hung_up())
             self._watcher.add_done_callback(self._give_up)
 
-    async def __aenter__(self) -> Self:
-        left_s = self.deadline - time.monotonic()
-        self._limit = asyncio.timeout(max(left_s, 0.0) + _QUEUES_FIRST_S)
-        await self._limit.__aenter__()
+    def __enter__(self) -> Self:
+        self._task = asyncio.current_task()
+        assert self._task is not None, "a caller waits in a task"
+        self._cancelling = self._task.cancelling()
+        self.ends_at = max(self.deadline, time.monotonic()) + _QUEUES_FIRST_S
+        self._deadlines.add(self)
         return self
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        task, self._task = self._task, None
+        assert task is not None
+        self._deadlines.discard(self)
         has_left = False
         if self._watcher is not None:
             has_left = self._watcher.done()
             self._watcher.cancel()
-        try:
-            await self._limit.__aexit__(kind, error, traceback)
-        except TimeoutError:
-            if has_left:
-                raise RequestRefused(
-                    HTTPStatus.REQUEST_TIMEOUT, "client_left", "The client hung up."
-                ) from None
-            raise DeadlineExceeded(
-                "The time for this request was up.", "Try again, or allow it more time."
+        # As asyncio.timeout does it: a task that somebody else has cancelled as well goes on being
+        # cancelled.
+        is_ours = self._is_ended and task.uncancel() <= self._cancelling
+        if not is_ours or kind is not asyncio.CancelledError:
+            return
+        if has_left:
+            raise RequestRefused(
+                HTTPStatus.REQUEST_TIMEOUT, "client_left", "The client hung up."
             ) from None
+        raise DeadlineExceeded(
+            "The time for this request was up.", "Try again, or allow it more time."
+        ) from None
+
+    def end(self) -> None:
+        """End the block now."""
+        if self._task is not None and not self._is_ended:
+            self._is_ended = True
+            self._task.cancel()
 
     async def _hung_up(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -111,9 +132,7 @@ class Caller:
 
     def _give_up(self, watcher: asyncio.Task[None]) -> None:
         if not watcher.cancelled():
-            # The block may have ended at this very moment.
-            with suppress(RuntimeError):
-                self._limit.reschedule(asyncio.get_running_loop().time())
+            self.end()
 
 
 async def _never() -> Message:

@@ -14,6 +14,7 @@ from service.api.batcher import QueryBatcher
 from service.api.caches import open_cache, watch_room
 from service.api.compute import ComputePool
 from service.api.cursor import Cursors
+from service.api.deadlines import Deadlines
 from service.api.doorman import Doorman
 from service.api.gate import Gate
 from service.api.guard import Guard
@@ -69,6 +70,8 @@ class Services:
     """One thread, as changes are stored one after the other."""
     metrics: Metrics
     cursors: Cursors
+    deadlines: Deadlines
+    """Of all callers that wait."""
     repeats: LocalCache
     """Requests, to the byte, that were answered: their cache key and route."""
     popular: Popular[Query]
@@ -150,6 +153,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         commits,
         metrics,
         cursors,
+        Deadlines(),
         repeats,
         popular,
         readiness,

@@ -44,7 +44,8 @@ async def warm_up(
         if left_s <= 0:
             break
         try:
-            await answer(Question(question), services, Caller.nobody(left_s), serving=serving)
+            caller = Caller.nobody(left_s, services.deadlines)
+            await answer(Question(question), services, caller, serving=serving)
             answered += 1
         except MagpieError as error:
             _log.debug("a question could not be asked beforehand: %s", error.code)

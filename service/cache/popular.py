@@ -1,6 +1,7 @@
 """Which questions are asked most, in bounded memory and only in memory."""
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -13,6 +14,7 @@ _KEYS_A_QUESTION: Final = 4
 class _Asked(Generic[Question]):
     question: Question
     times: int
+    """Above `Popular._floor` it counts."""
 
 
 class Popular(Generic[Question]):
@@ -32,10 +34,14 @@ class Popular(Generic[Question]):
     def __init__(self, size: int) -> None:
         self._size = size
         self._asked: dict[bytes, _Asked[Question]] = {}
-        self._by_key: OrderedDict[bytes, _Asked[Question]] = OrderedDict()
+        self._names: OrderedDict[bytes, bytes] = OrderedDict()
+        # What all counts have gone down by: to change each of them, and to drop at once all that
+        # reach zero, would keep a request waiting for milliseconds.
+        self._floor = 0
+        self._suspects: Iterator[bytes] = iter(())
 
     def __len__(self) -> int:
-        return len(self._asked)
+        return sum(self._counts(asked) for asked in self._asked.values())
 
     def note(self, name: bytes, question: Question, key: bytes) -> None:
         """Count a question once.
@@ -47,39 +53,43 @@ class Popular(Generic[Question]):
         """
         asked = self._asked.get(name)
         if asked is None:
-            if len(self._asked) >= self._size:
-                self._make_room()
+            if len(self._asked) >= self._size and not self._has_made_room():
                 return
-            asked = self._asked[name] = _Asked(question, 0)
-        asked.times += 1
-        self._by_key[key] = asked
-        if len(self._by_key) > _KEYS_A_QUESTION * self._size:
-            self._by_key.popitem(last=False)
+            asked = self._asked[name] = _Asked(question, self._floor)
+        asked.times = max(asked.times, self._floor) + 1
+        self._names[key] = name
+        if len(self._names) > _KEYS_A_QUESTION * self._size:
+            self._names.popitem(last=False)
 
     def again(self, key: bytes) -> None:
         """Count a question once more, by its answer's cache key; an unknown one is no error."""
-        asked = self._by_key.get(key)
-        if asked is not None:
+        asked = self._asked.get(self._names.get(key, b""))
+        if asked is not None and self._counts(asked):
             asked.times += 1
 
     def most(self, count: int) -> list[Question]:
         """Return up to `count` questions, the most frequent first."""
-        ranked = sorted(self._asked.values(), key=lambda asked: -asked.times)
+        counted = [asked for asked in self._asked.values() if self._counts(asked)]
+        ranked = sorted(counted, key=lambda asked: -asked.times)
         return [asked.question for asked in ranked[:count]]
 
     def fade(self) -> None:
         """Halve all counts, so that what was asked long ago weighs less."""
         for asked in self._asked.values():
-            asked.times //= 2
-        self._drop_zeros()
+            if self._counts(asked):
+                asked.times = self._floor + (asked.times - self._floor) // 2
+        self._suspects = iter(list(self._asked))
 
-    def _make_room(self) -> None:
-        for asked in self._asked.values():
-            asked.times -= 1
-        self._drop_zeros()
+    def _counts(self, asked: _Asked[Question]) -> bool:
+        return asked.times > self._floor
 
-    def _drop_zeros(self) -> None:
-        self._asked = {name: asked for name, asked in self._asked.items() if asked.times > 0}
-        self._by_key = OrderedDict(
-            (key, asked) for key, asked in self._by_key.items() if asked.times > 0
-        )
+    def _has_made_room(self) -> bool:
+        """Drop one that counts no more; where there is none, let all go down by one."""
+        for name in self._suspects:
+            asked = self._asked.get(name)
+            if asked is not None and not self._counts(asked):
+                del self._asked[name]
+                return True
+        self._floor += 1
+        self._suspects = iter(list(self._asked))
+        return False

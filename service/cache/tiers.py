@@ -115,9 +115,10 @@ class TieredCache:
     def peek(self, key: bytes) -> bytes | None:
         """Return a value of this process that needs nothing, not even a refresh soon."""
         entry = self.local.find(key)
-        if entry is None or entry.refresh_at <= self._clock():
+        if entry is None:
             return None
-        return entry.value
+        value, _, refresh_at = entry
+        return None if refresh_at <= self._clock() else value
 
     async def get_or_compute(
         self,
@@ -151,11 +152,12 @@ class TieredCache:
         """Return what this process has; arguments as for `get_or_compute`."""
         entry = self.local.find(key)
         if entry is not None:
-            if refresh is not None and entry.refresh_at <= self._clock():
+            value, _, refresh_at = entry
+            if refresh is not None and refresh_at <= self._clock():
                 self._refresh_later(key, refresh, kind)
-            return Cached(entry.value, "local")
-        value = self.negatives.get(key)
-        return None if value is None else Cached(value, "negative")
+            return Cached(value, "local")
+        negative = self.negatives.get(key)
+        return None if negative is None else Cached(negative, "negative")
 
     async def fill(self, key: bytes, compute: Compute, *, kind: Hashable = None) -> Cached:
         """Get a value that this process does not have; as `get_or_compute`."""

@@ -73,7 +73,7 @@ async def recommend(request: Request, services: ServicesDep) -> Response:
 @requires("read")
 async def recommend_batch(request: Request, services: ServicesDep) -> Response:
     """Each entry of `answers` is what POST /recommend would answer, or a problem of its own."""
-    caller = Caller.of(request, services.settings.request_timeout_s)
+    caller = Caller.of(request, services.settings.request_timeout_s, services.deadlines)
     body = await read_json_body(request, services.settings.max_body_bytes)
     asked = BatchRequest.model_validate_json(body).entries()
     # For a key's rate it is as many requests as it holds; the first was counted on arrival.
@@ -150,7 +150,7 @@ def _question(asked: RecommendRequest) -> Question:
 
 
 async def _respond(question: Question, request: Request, services: Services) -> Response:
-    caller = Caller.of(request, services.settings.request_timeout_s)
+    caller = Caller.of(request, services.settings.request_timeout_s, services.deadlines)
     is_get = request.method == "GET"
     held = held_keys(request.headers.get("if-none-match", "").encode("latin-1")) if is_get else ()
     found = await answer(question, services, caller, held)

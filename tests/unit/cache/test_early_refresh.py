@@ -81,7 +81,8 @@ async def _hundred_cycles(ttl_s: float, rate: float, seed: int) -> None:
         # Until shortly before its refresh nothing happens; go there at once.
         entry = stand.cache.local.find(KEY)
         assert entry is not None
-        stand.clock.now = max(stand.clock.now, entry.refresh_at - 0.01 * ttl_s)
+        _, _, refresh_at = entry
+        stand.clock.now = max(stand.clock.now, refresh_at - 0.01 * ttl_s)
         while stand.computed + stand.refreshed == made:
             stand.clock.now += chance.expovariate(rate)
             before = stand.computed, stand.refreshed

@@ -41,6 +41,37 @@ def test_frequent_questions_stay_in_a_long_stream_of_rare_ones() -> None:
     assert set(popular.most(10)) == set(frequent)
 
 
+def test_room_is_made_as_the_source_makes_it() -> None:
+    """There all counts are changed at once; here nobody waits for that."""
+    chance = random.Random(7)
+    popular: Popular[str] = Popular(8)
+    counts: Counter[str] = Counter()
+    for _ in range(20_000):
+        question = f"q{int(chance.paretovariate(0.7)) % 60}"
+        note(popular, question)
+        if question in counts or len(counts) < 8:
+            counts[question] += 1
+        else:
+            counts = Counter({name: count - 1 for name, count in counts.items() if count > 1})
+        assert len(popular) == len(counts)
+        if chance.random() < 0.001:
+            popular.fade()
+            counts = Counter({name: count // 2 for name, count in counts.items() if count > 1})
+        found = popular.most(8)
+        assert [counts[each] for each in found] == sorted(counts.values(), reverse=True)
+
+
+def test_repeats_of_what_counts_no_more_are_not_counted() -> None:
+    popular: Popular[str] = Popular(1)
+    note(popular, "a")
+    note(popular, "b")
+    popular.again(b"key of a")
+    assert popular.most(1) == []
+    note(popular, "a")
+    popular.again(b"key of a")
+    assert popular.most(1) == ["a"]
+
+
 def test_what_was_asked_long_ago_weighs_less() -> None:
     popular: Popular[str] = Popular(10)
     for question in ["old"] * 9 + ["rare"]:
@@ -58,7 +89,7 @@ def test_keys_of_answers_are_bounded() -> None:
         popular.note(b"a", "a", b"key %d" % number)
     popular.again(b"key 0")
     assert popular.most(1) == ["a"]
-    assert len(popular._by_key) <= 8
+    assert len(popular._names) <= 8
 
 
 def test_nothing_is_counted_where_there_is_no_room() -> None:
