@@ -18,6 +18,8 @@ Scores: TypeAlias = NDArray[np.float32]
 """float32 (n,), higher is better."""
 Rows: TypeAlias = NDArray[np.int64]
 """int64 (n,), positions in the item table; row i of the vectors is row i of the table."""
+NO_ROW = -1
+"""Stands among rows for none."""
 Mask: TypeAlias = NDArray[np.bool_]
 """bool (n_items,), True where an item may be returned."""
 

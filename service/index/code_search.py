@@ -16,6 +16,8 @@ from service.index.selection import Selection
 from service.types import Rows, Vector, Vectors
 
 _OUT_OF_MEMORY, _NOT_FINITE = -1, -2
+# Where a walk begins that knows no row near its query.
+_TOP = -1
 
 _Pointer = ctypes.c_void_p
 
@@ -107,6 +109,7 @@ class CodeSearch:
         # The library is given bare addresses: what they belong to has to live as long as this.
         self._kept: list[object] = [stored, vectors]
         self._dim = vectors.shape[1]
+        self._nodes = _nodes_of(stored.rows)
         codes = _Codes(
             self._address(view(storage.codes)),
             self._address(low + steps / 2),
@@ -130,7 +133,7 @@ class CodeSearch:
         self._kept += [codes, graph, lists]
         self._codes, self._graph = ctypes.addressof(codes), ctypes.addressof(graph)
         self._by_lists = None if lists is None else ctypes.addressof(lists)
-        self._walk = function(library, "magpie_walk", "ppipppp")
+        self._walk = function(library, "magpie_walk", "ppiipppp")
         self._scan = function(library, "magpie_scan", "ppqpiipp")
         self._scan_lists = function(library, "magpie_scan_lists", "ppppqpiipp")
 
@@ -147,7 +150,12 @@ class CodeSearch:
         return cls(stored, vectors, library, rescored=rescored)
 
     def search(
-        self, queries: Vectors, k: int, effort: Effort, selection: Selection | None = None
+        self,
+        queries: Vectors,
+        k: int,
+        effort: Effort,
+        selection: Selection | None = None,
+        near: Rows | None = None,
     ) -> tuple[Neighbours, list[int]]:
         """Find the k best rows for every query.
 
@@ -156,6 +164,7 @@ class CodeSearch:
             k: at most the number of rows that can be found.
             effort: how hard.
             selection: what a filter leaves; with bits only where there are lists.
+            near: see `Retriever.search`.
 
         Returns:
             What was found, padded where a walk ended early, and the queries where it did.
@@ -173,11 +182,12 @@ class CodeSearch:
             return (found, scores), short
         at_query, at_row, at_score = address(queries), address(found), address(scores)
         walk = ctypes.addressof(effort.of_walk)
-        for line in range(len(queries)):
+        starts = self._starts(len(queries), near if selection is None else None)
+        for line, start in enumerate(starts):
             at = at_query + 4 * self._dim * line
             to = at_row + 8 * k * line, at_score + 4 * k * line
             if selection is None:
-                count = self._walk(self._graph, at, k, walk, *to, None)
+                count = self._walk(self._graph, at, start, k, walk, *to, None)
             else:
                 count = self._select(selection, at, k, effort, to)
             if count < k:
@@ -192,8 +202,15 @@ class CodeSearch:
         to = address(rows), address(scores), ctypes.addressof(counted)
         for line in range(len(queries)):
             at = address(queries) + 4 * self._dim * line
-            self._walk(self._graph, at, k, ctypes.addressof(effort.of_walk), *to)
+            self._walk(self._graph, at, _TOP, k, ctypes.addressof(effort.of_walk), *to)
         return counted.value / len(queries)
+
+    def _starts(self, count: int, near: Rows | None) -> list[int]:
+        """The nodes to begin at."""
+        if near is None:
+            return [_TOP] * count
+        nodes: list[int] = (near if self._nodes is None else self._nodes[near]).tolist()
+        return nodes
 
     def _select(
         self, selection: Selection, at: int, k: int, effort: Effort, to: tuple[int, int]
@@ -236,6 +253,15 @@ class CodeSearch:
             return None
         self._kept.append(array)
         return address(array)
+
+
+def _nodes_of(rows: NDArray[np.int32] | None) -> NDArray[np.int32] | None:
+    """The node of every row, and behind them what -1 stands for; None where they are the same."""
+    if rows is None:
+        return None
+    nodes = np.full(len(rows) + 1, _TOP, np.int32)
+    nodes[rows] = np.arange(len(rows), dtype=np.int32)
+    return nodes
 
 
 def _usual_length(storage: faiss.IndexScalarQuantizer) -> float:

@@ -31,7 +31,9 @@ class ExactIndex:
         """Vectors that can be found."""
         return len(self._vectors)
 
-    def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> Neighbours:
+    def search(
+        self, queries: Vectors, k: int, allowed: Mask | None = None, near: Rows | None = None
+    ) -> Neighbours:
         """Find the k best rows for every query; see `Retriever.search`. Ties: lowest row first."""
         queries = check_search(queries, k, allowed, dim=self.dim, size=self.size)
         check_finite(queries)

@@ -107,7 +107,9 @@ class FaissIndex:
         """Whether the compiled library searches it."""
         return self._codes is not None
 
-    def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> Neighbours:
+    def search(
+        self, queries: Vectors, k: int, allowed: Mask | None = None, near: Rows | None = None
+    ) -> Neighbours:
         """Find the k best rows for every query; see `Retriever.search`.
 
         Exact for a flat index and where a filter leaves few rows, see `few_survivors`.
@@ -115,7 +117,7 @@ class FaissIndex:
         queries = check_search(queries, k, allowed, dim=self.dim, size=self.size)
         selection = None if allowed is None else self._selections.of(allowed)
         if self._codes is not None and (selection is None or selection.fits_codes):
-            return self._search_codes(self._codes, queries, k, selection)
+            return self._search_codes(self._codes, queries, k, selection, near)
         check_finite(queries)
         # A thread that never said so would start FAISS's threads, one pool for every caller.
         faiss.omp_set_num_threads(1)
@@ -166,17 +168,23 @@ class FaissIndex:
         return known
 
     def _search_codes(
-        self, codes: CodeSearch, queries: Vectors, k: int, selection: Selection | None
+        self,
+        codes: CodeSearch,
+        queries: Vectors,
+        k: int,
+        selection: Selection | None,
+        near: Rows | None,
     ) -> Neighbours:
         count = self.size if selection is None else selection.count
         if k > count:
             check_finite(queries)
             found, scores = padded(len(queries), k)
             if count:
-                few = self._search_codes(codes, queries, count, selection)
+                few = self._search_codes(codes, queries, count, selection, near)
                 found[:, :count], scores[:, :count] = few
             return found, scores
-        (found, scores), short = codes.search(queries, k, self.effort(k, count), selection)
+        effort = self.effort(k, count)
+        (found, scores), short = codes.search(queries, k, effort, selection, near)
         for line in short:
             # A walk can end early, between many equal vectors for one. Never silently short.
             everything = np.arange(self.size) if selection is None else selection.mask.nonzero()[0]

@@ -24,13 +24,17 @@ class Retriever(Protocol):
         """Vectors that can be found."""
         ...
 
-    def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> Neighbours:
+    def search(
+        self, queries: Vectors, k: int, allowed: Mask | None = None, near: Rows | None = None
+    ) -> Neighbours:
         """Find the k best rows for every query.
 
         Args:
             queries: float32 (q, dim), finite; of any norm.
             k: how many, > 0.
             allowed: bool (size,), or None for all.
+            near: int64 (q,), for each query a row that is known to be near, -1 where none is: a
+                hint where to begin.
 
         Returns:
             Rows and scores, descending by score. A list is padded with row -1 and score -inf

@@ -23,7 +23,7 @@ from service.index.native.liking import LikingByRow
 from service.index.native.lines import ItemLines
 from service.index.retriever import Neighbours, check_finite, check_search, padded, without
 from service.index.snapshot import Snapshot
-from service.types import AttributeValue, Filter, Item, ItemId, Mask, Rows, Vectors
+from service.types import NO_ROW, AttributeValue, Filter, Item, ItemId, Mask, Rows, Vectors
 
 # Searching for a few more and dropping blocked rows is cheaper than a mask over all items.
 _SPARE_MIN = 16
@@ -236,21 +236,25 @@ class Shelf:
         mask[self.blocked] = False
         return mask
 
-    def search(self, queries: Vectors, k: int, allowed: Mask | None = None) -> Neighbours:
+    def search(
+        self, queries: Vectors, k: int, allowed: Mask | None = None, near: Rows | None = None
+    ) -> Neighbours:
         """Find the k best rows that may be shown; see `Retriever.search`.
 
         The version's own index is asked for a few more than k, in case they are blocked, and asked
         again with a mask in the rare case that this was not enough; fresh items are all compared.
         """
         if not self.fresh.items and not len(self.blocked):
-            return self.snapshot.retriever.search(queries, k, allowed)
+            return self.snapshot.retriever.search(queries, k, allowed, near)
         queries = check_search(queries, k, allowed, dim=self.dim, size=len(self))
         check_finite(queries)
         count = self._frozen_size
         own, others = allowed, None
         if allowed is not None and self.fresh.items:
             own, others = allowed[:count], allowed[count:]
-        found = [self._search_frozen(queries, k, own)]
+        if near is not None:
+            near = np.where(near < count, near, NO_ROW)
+        found = [self._search_frozen(queries, k, own, near)]
         if self.fresh.items:
             found.append(self._search_fresh(queries, k, others))
         rows, scores = (np.hstack(parts) for parts in zip(*found, strict=True))
@@ -271,7 +275,9 @@ class Shelf:
         columns = WidenedColumns(self.fresh.columns, self.snapshot.table.columns, size)
         return filter_columns(filter, columns, size)
 
-    def _search_frozen(self, queries: Vectors, k: int, allowed: Mask | None) -> Neighbours:
+    def _search_frozen(
+        self, queries: Vectors, k: int, allowed: Mask | None, near: Rows | None
+    ) -> Neighbours:
         count = self._frozen_size
         blocked = self.blocked[: int(self.blocked.searchsorted(count))]
         retriever = self.snapshot.retriever
@@ -280,7 +286,7 @@ class Shelf:
             if len(blocked):
                 share = len(blocked) / count
                 spare = min(len(blocked), max(_SPARE_MIN, int(_SPARE_FACTOR * share * k)))
-            rows, scores = retriever.search(queries, k + spare, None)
+            rows, scores = retriever.search(queries, k + spare, None, near)
             rows, scores = without(rows, scores, blocked, k)
             if ((rows >= 0).sum(axis=1) >= min(k, count - len(blocked))).all():
                 return rows, scores

@@ -25,11 +25,13 @@ class Probe:
         count: rows wanted for each of them.
         allowed: bool (n_items,), or None for all. Probes of one mask are searched together, so
             let equal masks be one object.
+        near: int64 (p,), for each vector a row that is known to be near, or -1.
     """
 
     vectors: Vectors
     count: int
     allowed: Mask | None
+    near: Rows
 
 
 def search(probes: Sequence[Probe], retriever: Retriever) -> list[Found]:
@@ -40,7 +42,8 @@ def search(probes: Sequence[Probe], retriever: Retriever) -> list[Found]:
         pads.
     """
     if len(probes) == 1:
-        rows, scores = _search(probes[0].vectors, probes[0].count, probes[0].allowed, retriever)
+        only = probes[0]
+        rows, scores = _search(only.vectors, only.count, only.allowed, only.near, retriever)
         return [(rows.ravel(), scores.ravel())]
     together: dict[tuple[int, int], list[int]] = {}
     for place, probe in enumerate(probes):
@@ -51,7 +54,8 @@ def search(probes: Sequence[Probe], retriever: Retriever) -> list[Found]:
         ours = [probes[place] for place in places]
         vectors = np.concatenate([probe.vectors for probe in ours])
         count = max(probe.count for probe in ours)
-        rows, scores = _search(vectors, count, ours[0].allowed, retriever)
+        near = np.concatenate([probe.near for probe in ours])
+        rows, scores = _search(vectors, count, ours[0].allowed, near, retriever)
         start = 0
         for place, probe in zip(places, ours, strict=True):
             lines = slice(start, start + len(probe.vectors))
@@ -84,9 +88,9 @@ def permitted(rows: Rows, scores: Scores, hidden: Rows) -> tuple[Rows, Scores, i
 
 
 def _search(
-    vectors: Vectors, count: int, allowed: Mask | None, retriever: Retriever
+    vectors: Vectors, count: int, allowed: Mask | None, near: Rows, retriever: Retriever
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    return retriever.search(vectors, min(count, retriever.size), allowed)
+    return retriever.search(vectors, min(count, retriever.size), allowed, near)
 
 
 def _is_other(rows: Rows, hidden: Rows) -> Mask:

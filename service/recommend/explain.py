@@ -11,9 +11,7 @@ from service.recommend.plan import Plan
 from service.recommend.pool import boosts_of
 from service.recommend.ranking import Ranked
 from service.recommend.wording import sentence
-from service.types import Attributes, AttributeValue, Scalar, Why
-
-_NO_SEED = -1
+from service.types import NO_ROW, Attributes, AttributeValue, Scalar, Why
 
 
 def explained(ranked: Ranked, plan: Plan, shelf: Shelf) -> list[Why]:
@@ -24,7 +22,7 @@ def explained(ranked: Ranked, plan: Plan, shelf: Shelf) -> list[Why]:
     boosts = boosts_of(plan, rows).tolist() if plan.boosted else [0.0] * count
     # A text has no attributes, and so no row.
     row_of = dict(zip(plan.seeds.liked_ids, plan.seeds.liked.tolist(), strict=True))
-    first = [row_of.get(seeds[0].id, _NO_SEED) if seeds else _NO_SEED for seeds in because]
+    first = [row_of.get(seeds[0].id, NO_ROW) if seeds else NO_ROW for seeds in because]
     whys = list(map(Why, because, shared_attributes(ranked.rows, first, shelf), boosts))
     if not plan.query.in_words:
         return whys
@@ -54,10 +52,10 @@ def shared_attributes(
         for key, column in shelf.snapshot.table.columns.items()
         if column.kind == "keyword"
     }
-    known = list(dict.fromkeys([*rows, *(seed for seed in seeds if seed != _NO_SEED)]))
+    known = list(dict.fromkeys([*rows, *(seed for seed in seeds if seed != NO_ROW)]))
     attributes = dict(zip(known, _attributes(known, shelf), strict=True))
     return [
-        {} if seed == _NO_SEED else _shared(attributes[row], attributes[seed], commonplace)
+        {} if seed == NO_ROW else _shared(attributes[row], attributes[seed], commonplace)
         for row, seed in zip(rows, seeds, strict=True)
     ]
 

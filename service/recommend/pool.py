@@ -49,7 +49,8 @@ def _masks(plan: Plan) -> list[Mask | None]:
 
 def _probes(plan: Plan) -> list[Probe]:
     assert plan.wish is not None
-    return [Probe(plan.wish.probes, plan.count, mask) for mask in _masks(plan)]
+    wish = plan.wish
+    return [Probe(wish.probes, plan.count, mask, wish.near) for mask in _masks(plan)]
 
 
 def _lists(plan: Plan, shelf: Shelf, searched: Iterator[Found]) -> list[Found]:

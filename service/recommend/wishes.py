@@ -12,7 +12,7 @@ import numpy as np
 from service.index.shelf import Shelf
 from service.recommend.diversity import unit_rows, varied
 from service.recommend.seeds import KnownSeeds
-from service.types import ItemId, Scores, Strategy, Vector, Vectors
+from service.types import NO_ROW, ItemId, Rows, Scores, Strategy, Vector, Vectors
 
 _GROUPS: Final = 4
 # Below every similarity of unit vectors.
@@ -32,6 +32,7 @@ class Wish:
         against: float32 (m, dim), the disliked items.
         against_weights: float32 (m,).
         probes: float32 (q, dim), vectors whose nearest items are the candidates.
+        near: int64 (q,), for each probe the row that it is the vector of, -1 where there is none.
         is_linear: whether the score of an item is its inner product with the only probe.
     """
 
@@ -41,6 +42,7 @@ class Wish:
     against: Vectors
     against_weights: Vector
     probes: Vectors
+    near: Rows
     is_linear: bool
 
     def is_turned_away(self, score: float) -> bool:
@@ -95,7 +97,16 @@ def wish_of(
     if text is None and len(seeds.liked) == 1 and not len(seeds.disliked):
         # What most ask for: the mean of one, and the nearest of one, is the one.
         one = shelf.vectors(seeds.liked)
-        return Wish(one, _WHOLE, seeds.liked_ids, one[:0], seeds.disliked_weights, one, True)
+        return Wish(
+            one,
+            _WHOLE,
+            seeds.liked_ids,
+            one[:0],
+            seeds.disliked_weights,
+            one,
+            seeds.liked,
+            is_linear=True,
+        )
     if strategy is None:
         is_one_wish = text is not None or not len(seeds.liked)
         strategy = "average_vector" if is_one_wish else "best_score"
@@ -120,7 +131,10 @@ def wish_of(
         probes = _sum(shares @ parts, against, blame / (total if len(parts) else blame.sum()))
     else:
         probes = _average(shares @ parts, against, blame)
-    return Wish(parts, shares, ids, against, blame, probes, is_linear)
+    near = np.full(len(probes), NO_ROW, np.int64)
+    if probes is parts:
+        near[: len(seeds.liked)] = seeds.liked
+    return Wish(parts, shares, ids, against, blame, probes, near, is_linear)
 
 
 def _groups(parts: Vectors, shares: Vector) -> Vectors:

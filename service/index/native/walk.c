@@ -6,7 +6,7 @@
 
 #include "codes.h"
 
-enum { SEEN_A_NODE = 40, SEEN_BITS_MIN = 10, SEEN_BITS_MAX = 24, TOGETHER = 2 };
+enum { SEEN_A_NODE = 40, SEEN_BITS_MIN = 10, SEEN_BITS_MAX = 24, TOGETHER = 2, TOP = -1 };
 
 /* The graph of FAISS: all links of a node lie together, level by level. */
 struct graph {
@@ -175,16 +175,17 @@ static bool follow(struct walk *walk, int32_t level, int32_t breadth, double hig
   }
 }
 
-/* From the top of the graph to the level above the ground, always to the best node: what was met on
- * the way stays in the pool. */
-static bool descend(struct walk *walk) {
+/* Stand at a node on the ground or, where it is TOP, go from the top of the graph to the level above
+ * the ground, always to the best node: what was met on the way stays in the pool. */
+static bool begin(struct walk *walk, int32_t start) {
   const struct graph *graph = walk->graph;
   struct pool *pool = &walk->pool;
-  int32_t start = graph->entry;
+  int32_t level = start == TOP ? graph->top_level : 0;
+  if (start == TOP) start = graph->entry;
   meet(&walk->seen, start);
   score_nodes(&graph->codes, &start, 1, walk->query.whole, walk->scores);
   keep(pool, walk->scores[0], start);
-  for (int32_t level = graph->top_level; level > 0; level--) {
+  for (; level > 0; level--) {
     if (!follow(walk, level, 1, 0)) return false;
     for (int32_t at = 0; at < pool->size; at++) pool->keys[at] &= ~(int64_t)FOLLOWED;
   }
@@ -193,8 +194,9 @@ static bool descend(struct walk *walk) {
 
 /* Walk for the k best rows of one query; how many were found, or an error.
  *
- * compared: by how many codes it grows, unless it is NULL. */
-API int32_t magpie_walk(const struct graph *graph, const float *vector, int32_t k,
+ * start: a node that is known to be near, or TOP; compared: by how many codes it grows, unless it is
+ * NULL. */
+API int32_t magpie_walk(const struct graph *graph, const float *vector, int32_t start, int32_t k,
                         const struct effort *effort, int64_t *rows, float *scores,
                         int64_t *compared) {
   const struct codes *codes = &graph->codes;
@@ -213,7 +215,7 @@ API int32_t magpie_walk(const struct graph *graph, const float *vector, int32_t 
   int32_t found = OUT_OF_MEMORY;
   if (walk.pool.keys && nodes && start_seen(&walk.seen, bits)) {
     walk.near = nodes + room, walk.scores = walk.near + TOGETHER * most;
-    if (descend(&walk) && follow(&walk, 0, room, highest))
+    if (begin(&walk, start) && follow(&walk, 0, room, highest))
       found = rank_pool(codes, &walk.query, &walk.pool, effort->again, nodes, k, rows, scores);
     if (compared) *compared += walk.compared;
   }

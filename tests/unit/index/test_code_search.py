@@ -19,7 +19,7 @@ from service.index.manifest import EfSearch
 from service.index.native import library
 from service.index.recall_queries import RecallQueries
 from service.index.search_effort import choose_effort
-from service.types import Mask, Vectors
+from service.types import NO_ROW, Mask, Vectors
 
 MakeVectors = Callable[..., Vectors]
 PLAN = Plan("PCA16,HNSW16,SQ8", 60)
@@ -84,6 +84,24 @@ def test_walk_finds_neighbours_with_the_scores_of_the_full_vectors(
     stored: StoredIndex, vectors: Vectors, effort: EfSearch, queries: Vectors, k: int
 ) -> None:
     assert found_share(FaissIndex(stored, vectors, effort), vectors, queries, k) >= 0.95
+
+
+@pytest.mark.parametrize("k", [1, 10, 100])
+@pytest.mark.parametrize("plan", [PLAN, Plan("HNSW16,SQ8", 60)])
+def test_walk_from_the_item_itself_finds_as_much(
+    vectors: Vectors, effort: EfSearch, plan: Plan, k: int
+) -> None:
+    index = FaissIndex(build_stored(vectors, plan, seed=1), vectors, effort)
+    near = np.arange(0, len(vectors), 80)
+    near[::10] = NO_ROW
+    queries = vectors[::80]
+    true = ExactIndex(vectors).search(queries, k, near=near)[1]
+    for begin in (None, near):
+        rows, scores = index.search(queries, k, near=begin)
+        full = np.einsum("qd,qkd->qk", queries, vectors[rows])
+        np.testing.assert_allclose(scores, full, rtol=1e-4, atol=1e-4)
+        assert (scores >= true[:, -1:] - 1e-4).mean() >= 0.95
+    assert index.search(queries, k, np.ones(len(vectors), np.bool_), near)[0].shape == (150, k)
 
 
 @pytest.mark.parametrize("share", [0.0005, 0.02, 0.2, 0.4, 0.9])

@@ -46,7 +46,9 @@ def wish(*parts: list[float], is_linear: bool) -> Wish:
     vectors: Vectors = np.array(parts, np.float32)
     weights = np.full(len(parts), 1 / len(parts), np.float32)
     ids = tuple(ItemId(f"s{number}") for number in range(len(parts)))
-    return Wish(vectors, weights, ids, vectors[:0], weights[:0], vectors, is_linear)
+    return Wish(
+        vectors, weights, ids, vectors[:0], weights[:0], vectors, np.full(len(parts), -1), is_linear
+    )
 
 
 @pytest.mark.parametrize(

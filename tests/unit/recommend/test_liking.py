@@ -37,7 +37,16 @@ def wish_of(likes: int, dislikes: int, chance: np.random.Generator) -> Wish:
     weights = chance.random(likes).astype(np.float32) + np.float32(0.1)
     ids = tuple(ItemId(f"s{number}") for number in range(likes))
     blame = chance.random(dislikes).astype(np.float32) + np.float32(0.1)
-    return Wish(parts, weights / weights.sum(), ids, against, blame, parts, is_linear=False)
+    return Wish(
+        parts,
+        weights / weights.sum(),
+        ids,
+        against,
+        blame,
+        parts,
+        np.full(likes, -1),
+        is_linear=False,
+    )
 
 
 def both_ways(found: tuple[Rows, Vectors], hidden: Rows, wish: Wish, vectors: Vectors) -> Scored:
