@@ -55,7 +55,7 @@ class Settings(BaseSettings):
         description="Requests that may wait for a compute thread; more get 503.",
     )
     batch_tokens: int = Field(
-        256, ge=16, le=1_000_000, description="Tokens of search texts encoded in one batch."
+        384, ge=16, le=1_000_000, description="Tokens of search texts encoded in one batch."
     )
     queue_tokens: int = Field(
         8192,

@@ -9,51 +9,32 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from functools import partial
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from service.api.compute import ComputePool
 from service.api.metrics import Metrics
+from service.api.waiting_text import (
+    BYTES_PER_TOKEN,
+    SPECIAL_TOKENS,
+    WaitingText,
+    estimate_tokens,
+)
 from service.encoders.encoder import Encoder
 from service.errors import DeadlineExceeded, EncodingFailed, Overloaded
 from service.types import Vector, Vectors
 
 _log = logging.getLogger(__name__)
 
-# Of UTF-8 bytes: a Chinese character has three and is about one token. Of English a token has four
-# to five, so that this counts too many: 1.5 times as many over the queries of the load tests.
-_BYTES_PER_TOKEN = 3
-_SPECIAL_TOKENS = 2
+# The callers of a batch are answered in the next turn of the loop. Those who ask again at once are
+# read after it, parsed in the second and here in the third, and go along: otherwise the callers
+# fall into two halves that wait for each other, and batches of half the size take longer.
+_TURNS_TO_ASK_AGAIN: Final = 3
 
-_Loss: TypeAlias = Literal["left", "expired"]
-
-
-def estimate_tokens(text: str, max_tokens: int) -> int:
-    """Guess how many tokens a text has, from its length alone; good enough to bound a batch."""
-    guess = _SPECIAL_TOKENS + -(-len(text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN)
-    return min(guess, max_tokens)
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """A text, the model it is for, and the caller who waits for its vector."""
-
-    text: str
-    encoder: Encoder
-    deadline: float
-    arrived: float
-    tokens: int
-    vector: asyncio.Future[Vector] = field(repr=False)
-    alone: bool = False
-    """It was in a batch that failed, and must show that it was not the cause."""
-
-    def loss(self, now: float) -> _Loss | None:
-        """Why nobody wants the vector any more; None while somebody does."""
-        if now >= self.deadline:
-            return "expired"
-        return "left" if self.vector.done() else None
+_Run: TypeAlias = "asyncio.Future[tuple[list[WaitingText], Vectors]]"
+"""A batch on its thread: who still wanted a vector, and their vectors."""
 
 
 class QueryBatcher:
@@ -88,19 +69,24 @@ class QueryBatcher:
         self._wait_s = wait_s
         self._batches_at_once = batches_at_once
         self._clock = clock
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[WaitingText] = deque()
         self._tokens_waiting = 0
         self._tokens_running = 0
         # Of texts that were read in this turn of the loop, and will come here.
         self._tokens_announced = 0
         self._tokens_per_s = float("inf")
         self._is_flush_due = False
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[_Run] = set()
 
     @property
     def waiting(self) -> int:
         """Texts that no batch has taken yet."""
         return len(self._queue)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a text that arrives now goes at once, for all that is known."""
+        return not self._queue and len(self._running) < self._batches_at_once
 
     @property
     def wait_s(self) -> float:
@@ -119,7 +105,7 @@ class QueryBatcher:
         """Tell of a request with so long a text, read in this turn, that will come here later."""
         if not self._tokens_announced:
             asyncio.get_running_loop().call_soon(self._forget_announced)
-        self._tokens_announced += _SPECIAL_TOKENS + size_bytes // _BYTES_PER_TOKEN
+        self._tokens_announced += SPECIAL_TOKENS + size_bytes // BYTES_PER_TOKEN
 
     def _forget_announced(self) -> None:
         # They run right after this, and nothing is read before.
@@ -150,7 +136,7 @@ class QueryBatcher:
         if self._queue and (is_too_late or self._tokens_waiting + tokens > self._queue_tokens):
             raise Overloaded("Too many texts are waiting.", "Try again after a moment.")
         future: asyncio.Future[Vector] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(text, encoder, deadline, now, tokens, future)
+        waiting = WaitingText(text, encoder, deadline, now, tokens, future)
         self._queue.append(waiting)
         self._tokens_waiting += tokens
         self._flush_soon()
@@ -183,18 +169,21 @@ class QueryBatcher:
             batch = self._take_batch()
             if not batch:
                 return
-            task = asyncio.get_running_loop().create_task(self._run(batch))
-            self._running.add(task)
-            task.add_done_callback(self._finished)
+            try:
+                run = self._compute.start(partial(self._encode, batch))
+            except Overloaded as error:
+                for waiting in batch:
+                    waiting.fail(Overloaded(error.message, error.hint))
+                self._flush_soon()
+                return
+            self._running.add(run)
+            self._tokens_running += sum(waiting.tokens for waiting in batch)
+            run.add_done_callback(partial(self._finish, batch, self._clock()))
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._flush_soon()
-
-    def _take_batch(self) -> list[_Waiting]:
+    def _take_batch(self) -> list[WaitingText]:
         """Take the longest-waiting text and those for the same encoder that fit beside it."""
-        batch: list[_Waiting] = []
-        others: deque[_Waiting] = deque()
+        batch: list[WaitingText] = []
+        others: deque[WaitingText] = deque()
         tokens, now = 0, self._clock()
         while self._queue:
             waiting = self._queue.popleft()
@@ -214,37 +203,45 @@ class QueryBatcher:
         self._tokens_waiting -= tokens
         return batch
 
-    def _drop(self, waiting: _Waiting) -> None:
+    def _drop(self, waiting: WaitingText) -> None:
         self._tokens_waiting -= waiting.tokens
         self._tell_lost(waiting)
 
-    def _tell_lost(self, waiting: _Waiting) -> None:
+    def _tell_lost(self, waiting: WaitingText) -> None:
         self._metrics.encode_dropped.labels(waiting.loss(self._clock()) or "left").inc()
-        if not waiting.vector.done():
-            waiting.vector.set_exception(
-                DeadlineExceeded("The time for this request was up before its turn came.")
-            )
+        waiting.fail(DeadlineExceeded("The time for this request was up before its turn came."))
 
-    async def _run(self, batch: list[_Waiting]) -> None:
-        tokens, started = sum(waiting.tokens for waiting in batch), self._clock()
-        self._tokens_running += tokens
-        try:
-            wanted, vectors = await self._compute.run(lambda: self._encode(batch))
-        except Overloaded as error:
+    def _finish(self, batch: list[WaitingText], started: float, run: _Run) -> None:
+        is_next_full = self._tokens_waiting >= self._batch_tokens
+        self._make_way(run, 0 if is_next_full else _TURNS_TO_ASK_AGAIN)
+        self._tokens_running -= sum(waiting.tokens for waiting in batch)
+        if run.cancelled():
             for waiting in batch:
-                _fail(waiting, Overloaded(error.message, error.hint))
-        except EncodingFailed as error:
+                waiting.vector.cancel()
+        elif isinstance(error := run.exception(), EncodingFailed):
             self._retry(batch, error)
         else:
-            for waiting, vector in zip(wanted, vectors, strict=True):
-                if not waiting.vector.done():
-                    waiting.vector.set_result(vector)
+            self._deliver(batch, started, *run.result())
+
+    def _make_way(self, run: _Run, turns: int) -> None:
+        """Let another batch run, after so many turns of the loop."""
+        if turns:
+            asyncio.get_running_loop().call_soon(self._make_way, run, turns - 1)
+        else:
+            self._running.discard(run)
+            self._flush_soon()
+
+    def _deliver(
+        self, batch: list[WaitingText], started: float, wanted: list[WaitingText], vectors: Vectors
+    ) -> None:
+        for waiting, vector in zip(wanted, vectors, strict=True):
+            if not waiting.vector.done():
+                waiting.vector.set_result(vector)
+        if len(wanted) < len(batch):
             for waiting in set(batch).difference(wanted):
                 self._tell_lost(waiting)
-            if wanted:
-                self._learn(sum(each.tokens for each in wanted), self._clock() - started)
-        finally:
-            self._tokens_running -= tokens
+        if wanted:
+            self._learn(sum(each.tokens for each in wanted), self._clock() - started)
 
     def _learn(self, tokens: int, seconds: float) -> None:
         """Note how fast the model is, the wait for a thread included."""
@@ -252,10 +249,10 @@ class QueryBatcher:
         is_first = self._tokens_per_s == float("inf")
         self._tokens_per_s = rate if is_first else 0.8 * self._tokens_per_s + 0.2 * rate
 
-    def _retry(self, batch: list[_Waiting], error: EncodingFailed) -> None:
+    def _retry(self, batch: list[WaitingText], error: EncodingFailed) -> None:
         """Put the texts of a failed batch in front again, each for itself: one may be the cause."""
         if len(batch) == 1:
-            _fail(batch[0], error)
+            batch[0].fail(error)
             return
         _log.warning("a batch of %d texts failed, each is tried alone: %s", len(batch), error)
         for waiting in reversed(batch):
@@ -263,7 +260,7 @@ class QueryBatcher:
             self._queue.appendleft(waiting)
             self._tokens_waiting += waiting.tokens
 
-    def _encode(self, batch: Sequence[_Waiting]) -> tuple[list[_Waiting], Vectors]:
+    def _encode(self, batch: Sequence[WaitingText]) -> tuple[list[WaitingText], Vectors]:
         """Run on a thread of the pool, perhaps some time after the batch was taken."""
         now = self._clock()
         wanted = [waiting for waiting in batch if waiting.loss(now) is None]
@@ -282,11 +279,6 @@ class QueryBatcher:
             # The edge of the thread: whatever a model raises is a failure of this batch alone.
             raise EncodingFailed(f"{encoder.identity} failed: {type(error).__name__}.") from error
         return wanted, vectors
-
-
-def _fail(waiting: _Waiting, error: Exception) -> None:
-    if not waiting.vector.done():
-        waiting.vector.set_exception(error)
 
 
 def _check(vectors: Vectors, texts: int, encoder: Encoder) -> None:

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import numpy as np
 import pytest
 
-from service.api.batcher import QueryBatcher, estimate_tokens
+from service.api.batcher import QueryBatcher
 from service.api.compute import ComputePool
 from service.api.metrics import Metrics
+from service.api.waiting_text import estimate_tokens
 from service.errors import DeadlineExceeded, EncodingFailed, Overloaded
 from service.types import ModelIdentity, Vectors
 
@@ -165,6 +166,31 @@ async def test_texts_that_arrive_while_a_batch_runs_form_the_next(make_bench: Ma
     assert encoder.batches == [["first"], ["a", "b", "c"]]
     assert bench.measured("rec_batch_size_sum") == 4
     assert bench.measured("rec_queue_wait_seconds_sum") == 1.5
+
+
+async def test_who_asks_again_at_once_goes_along_with_those_who_wait(
+    make_bench: MakeBench,
+) -> None:
+    """A network gives the next request after the turn in which the last one was answered."""
+    bench, encoder = make_bench(), GatedEncoder()
+    encoder.gate.clear()
+
+    async def ask_twice() -> None:
+        await bench.batcher.encode("first", encoder, LATER)
+        for _ in range(2):
+            await asyncio.sleep(0)
+        await bench.batcher.encode("again", encoder, LATER)
+
+    twice = asyncio.create_task(ask_twice())
+    await running(encoder)
+    waits = bench.ask("waits", encoder)
+    await settle()
+    assert not bench.batcher.is_idle
+    encoder.gate.set()
+    await asyncio.gather(twice, waits)
+    assert encoder.batches == [["first"], ["waits", "again"]]
+    await settle()
+    assert bench.batcher.is_idle
 
 
 async def test_every_caller_gets_the_vector_of_its_own_text(make_bench: MakeBench) -> None:

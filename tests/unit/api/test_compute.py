@@ -4,7 +4,9 @@ import asyncio
 import os
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import TypeAlias
 
 import pytest
@@ -87,6 +89,54 @@ async def test_work_whose_turn_comes_after_its_deadline_is_never_begun(
     with pytest.raises(DeadlineExceeded):
         await late
     assert begun == []
+
+
+async def test_work_that_nobody_waits_for_any_more_is_never_begun(pool: ComputePool) -> None:
+    begun: list[str] = []
+    release = threading.Event()
+    first = pool.start(release.wait)
+    left = pool.start(lambda: begun.append("left"))
+    left.cancel()
+    assert pool.pending == 2
+    release.set()
+    assert await first
+    assert await pool.run(lambda: 7) == 7
+    assert (begun, pool.pending) == ([], 0)
+
+
+async def test_closing_waits_for_what_runs_and_drops_what_does_not(pool: ComputePool) -> None:
+    begun: list[str] = []
+    entered, release = threading.Event(), threading.Event()
+
+    def hold() -> bool:
+        entered.set()
+        return release.wait(10)
+
+    first = pool.start(hold)
+    second = pool.start(lambda: begun.append("second"))
+    assert await asyncio.to_thread(entered.wait, 10)
+    threading.Timer(0.05, release.set).start()
+    pool.close()
+    assert await first
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert begun == []
+    with pytest.raises(Overloaded):
+        pool.start(lambda: None)
+
+
+async def test_what_was_worked_on_is_let_go_before_there_is_more_to_do(pool: ComputePool) -> None:
+    class Version:
+        """What work may hold, and must not hold for longer than it takes."""
+
+    version = Version()
+    held = weakref.ref(version)
+    await pool.run(partial(str, version))
+    del version
+    # The thread may be on its way back to the queue still.
+    async with asyncio.timeout(10):
+        while held() is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 async def test_whoever_waits_for_a_thread_is_told_when_one_is_free(pool: ComputePool) -> None:
