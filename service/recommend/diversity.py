@@ -22,23 +22,27 @@ _LEAST_LEFT: Final = 1e-4
 
 def varied(
     candidates: Vectors,
-    relevance: Scores,
+    scores: Scores,
     diversity: float,
     before: Vectors | None = None,
     *,
+    probe: float = 0.0,
     wanted: int = WINDOW,
 ) -> Iterator[int]:
     """Order candidates, trading relevance against what the last few picks do not cover yet.
 
-    Picks what has the largest (1 - diversity) * relevance + diversity / 2 * rest, where `rest` is
-    the length of what is left of its unit vector outside the span of the last `WINDOW` picks.
-    Each one that is taken costs n products of vectors.
+    Picks what has the largest (1 - diversity) * relevance + diversity / 2 * rest, where `relevance`
+    is the score on the scale of cosines, whatever the lengths of vectors, and `rest` the length of
+    what is left of its unit vector outside the span of the last `WINDOW` picks. Each one that is
+    taken costs up to n products of vectors.
 
     Args:
         candidates: float32 (n, dim); rows of any norm, compared by angle.
-        relevance: float32 (n,), on the scale of cosines.
+        scores: float32 (n,), inner products; least work where they fall.
         diversity: 0.0 is pure relevance, 1.0 pure difference.
         before: float32 (m, dim), picks of earlier pages, oldest first.
+        probe: length of what the scores are inner products with; 0 where it is as long as a
+            candidate is on average.
         wanted: how many are likely to be taken; to go on from there starts from the beginning.
 
     Yields:
@@ -53,21 +57,29 @@ def varied(
         raise ValueError(f"diversity must be in [0, 1], got {diversity}")
     earlier = candidates[:0] if before is None else before[-WINDOW:]
     every = np.concatenate([candidates, earlier]) if len(earlier) else candidates
-    gains = (1.0 - diversity) * relevance.astype(np.float32)
+    scores = scores.astype(np.float32, copy=False)
     order = _compiled if is_compiled() else _in_numpy
-    return order(every, gains, diversity * _WEIGHT, wanted)
+    return order(every, scores, 1.0 - diversity, probe, diversity * _WEIGHT, wanted)
 
 
-def _compiled(vectors: Vectors, gains: Scores, weight: float, wanted: int) -> Iterator[int]:
-    picks = pick(vectors, gains.copy(), weight, WINDOW, min(wanted, len(gains)))
+def _compiled(
+    vectors: Vectors, scores: Scores, share: float, probe: float, weight: float, wanted: int
+) -> Iterator[int]:
+    given = vectors, scores, share, probe, weight, WINDOW
+    picks = pick(*given, min(wanted, len(scores)))
     yield from picks.tolist()
-    if len(picks) < len(gains):
-        picks = pick(vectors, gains, weight, WINDOW, len(gains))
+    if len(picks) < len(scores):
+        picks = pick(*given, len(scores))
         yield from picks[wanted:].tolist()
 
 
-def _in_numpy(vectors: Vectors, gains: Scores, weight: float, _: int) -> Iterator[int]:
-    count = len(gains)
+def _in_numpy(
+    vectors: Vectors, scores: Scores, share: float, probe: float, weight: float, _: int
+) -> Iterator[int]:
+    count = len(scores)
+    length = float(np.linalg.norm(vectors[:count], axis=1).mean()) if count else 1.0
+    length = length or 1.0
+    gains = np.float32(share) * (scores / np.float32((probe or length) * length))
     span = _Span(unit_rows(vectors))
     for place in range(count, len(vectors)):
         span.add(place)

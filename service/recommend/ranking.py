@@ -13,7 +13,7 @@ from service.recommend.diversity import WINDOW, varied
 from service.recommend.liking import Scored
 from service.recommend.plan import Plan
 from service.recommend.pool import Pool
-from service.types import Scores, Vector, Vectors
+from service.types import Vector, Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,14 @@ def rank(plan: Plan, pool: Pool, shelf: Shelf) -> Ranked:
     candidates = _candidates(found, shelf)
     order: Iterable[int] = range(len(candidates.rows))
     if plan.is_varied:
-        relevance = _as_cosines(plan, candidates)
-        lazy = varied(candidates.vectors, relevance, query.diversity, before, wanted=plan.asked)
+        lazy = varied(
+            candidates.vectors,
+            candidates.scores,
+            query.diversity,
+            before,
+            probe=_length_of_probe(plan),
+            wanted=plan.asked,
+        )
         first = list(islice(lazy, plan.asked))
         if not has_places and not (
             keeps_apart and has_near_duplicates(candidates.vectors[first], _last(before))
@@ -83,13 +89,7 @@ def _last(vectors: Vectors | None) -> Vector | None:
     return last
 
 
-def _as_cosines(plan: Plan, candidates: Candidates) -> Scores:
-    """Scores on the scale of cosines, whatever the lengths of vectors: float32 (n,)."""
+def _length_of_probe(plan: Plan) -> float:
+    """The length of what the scores are inner products with; 0 where that is an item."""
     assert plan.wish is not None, "only what is looked for is varied"
-    if not len(candidates.rows):
-        return candidates.scores
-    length = float(np.sqrt(np.vecdot(candidates.vectors, candidates.vectors)).mean()) or 1.0
-    if plan.wish.is_linear:
-        probe = float(np.linalg.norm(plan.wish.probes[0])) or 1.0
-        return candidates.scores / np.float32(probe * length)
-    return candidates.scores / np.float32(length * length)
+    return float(np.linalg.norm(plan.wish.probes[0])) if plan.wish.is_linear else 0.0

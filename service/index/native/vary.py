@@ -3,35 +3,43 @@
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.index.native.calls import Function, address, function
 from service.index.native.library import open_library
-from service.types import Rows, Vectors
+from service.types import Rows, Scores, Vectors
 
 
 def pick(
-    vectors: Vectors, gains: NDArray[np.float32], weight: float, window: int, wanted: int
+    vectors: Vectors,
+    scores: Scores,
+    share: float,
+    probe: float,
+    weight: float,
+    window: int,
+    wanted: int,
 ) -> Rows:
-    """Pick candidates by their gain and `weight` times what earlier picks do not cover.
+    """Pick candidates by `share` of their score, and `weight` of what earlier picks do not cover.
 
     Args:
         vectors: float32 (n + m, dim), C order; the last m were picked before, the oldest first.
-        gains: float32 (n,); overwritten.
+        scores: float32 (n,).
+        share: of a score as a cosine.
+        probe: length of what the scores are inner products with; 0 where it is as long as a
+            candidate is on average.
         weight: of what is left of a unit vector outside the span of the last picks.
         window: how many picks that are.
         wanted: how many, at most n.
 
     Returns:
-        int64 (wanted,), places in `gains`.
+        int64 (wanted,), places in `scores`.
 
     Raises:
         MemoryError: there is none left.
     """
     picks = np.empty(wanted, np.int64)
-    count, (every, dim) = len(gains), vectors.shape
-    at = address(vectors), count, every - count, dim, address(gains), weight, window, wanted
-    if _functions()[0](*at, address(picks)):
+    count, (every, dim) = len(scores), vectors.shape
+    given = address(vectors), count, every - count, dim, address(scores)
+    if _functions()[0](*given, share, probe, weight, window, wanted, address(picks)):
         raise MemoryError("no memory for a list")
     return picks
 
@@ -52,6 +60,6 @@ def _functions() -> tuple[Function, Function]:
     library = open_library()
     assert library is not None, "see is_compiled"
     return (
-        function(library, "magpie_vary", "pqqqpfqqp"),
+        function(library, "magpie_vary", "pqqqpfffqqp"),
         function(library, "magpie_has_like", "pqqf"),
     )

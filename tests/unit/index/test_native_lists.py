@@ -43,16 +43,24 @@ def rows_of(n: int, dim: int, seed: int) -> Vectors:
     before=st.integers(0, 14),
     dim=st.sampled_from([24, 64]),
     share=st.sampled_from([0.0, 0.3, 1.0]),
+    probe=st.sampled_from([0.0, 0.7]),
+    falling=st.booleans(),
     seed=st.integers(0, 10_000),
 )
-def test_picks_are_those_of_numpy(n: int, before: int, dim: int, share: float, seed: int) -> None:
+def test_picks_are_those_of_numpy(
+    n: int, before: int, dim: int, share: float, probe: float, falling: bool, seed: int
+) -> None:
+    wanted = 1 + seed % n
     vectors = rows_of(n + before, dim, seed)
     gains = np.random.default_rng(seed + 1).random(n).astype(np.float32)
+    if falling:
+        gains = np.sort(gains)[::-1].copy()
     span = diversity._Span(diversity.unit_rows(vectors))
     for place in range(n, n + before):
         span.add(place)
-    left = gains.copy()
-    for place in pick(vectors, gains.copy(), share, diversity.WINDOW, n).tolist():
+    length = np.linalg.norm(vectors[:n], axis=1).mean()
+    left = gains / np.float32(length * (probe or length))
+    for place in pick(vectors, gains, 1.0, probe, share, diversity.WINDOW, wanted).tolist():
         values = left + np.float32(share) * span.rest(n)
         # Rounding may decide between two that are worth the same.
         assert values[place] >= values.max() - 2e-4
