@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from service.api.caller import Caller
 from service.api.computation import compute, compute_all, compute_here, is_quick
@@ -14,8 +14,7 @@ from service.errors import MagpieError
 from service.index.live import Serving
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The bytes of an answer and where its time went."""
 
     body: bytes | None
@@ -24,7 +23,7 @@ class Answer:
     """Which tier had it: `local`, `redis`, `negative`, `miss`, or the `client` itself."""
     key: bytes
     """What the cache knows it by."""
-    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    timings_ms: Mapping[str, float]
 
     def server_timing(self) -> str:
         """The Server-Timing header: total first, then the stages."""
@@ -154,8 +153,6 @@ def _count(
 ) -> None:
     metrics = services.metrics
     metrics.cache.labels(tier).inc()
-    waiting = services.gate.waiting + services.batcher.waiting
-    metrics.queue_depth.set(services.compute.pending + services.encoding.pending + waiting)
     for reason in degraded:
         metrics.degraded.labels(reason).inc()
     for stage, spent_ms in timings.items():

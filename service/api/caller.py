@@ -63,7 +63,10 @@ class Caller:
         Raises:
             RequestRefused: the header is not a whole number of milliseconds from 1 on.
         """
-        wanted = next((value for name, value in request.scope["headers"] if name == _NAME), None)
+        wanted = None
+        for name, value in request.scope["headers"]:
+            if name == _NAME and wanted is None:
+                wanted = value
         if wanted is not None:
             if not (wanted.isdigit() and len(wanted) < 10 and int(wanted)):
                 raise RequestRefused(

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ExceptionHandler, Message, Receive, Scope, Send
+from starlette.types import ExceptionHandler, Receive, Scope, Send
 
 from service.api.guarded_route import GuardedRoute
 
@@ -42,24 +42,17 @@ class Express:
         if route is None:
             await self.app(scope, receive, send)
             return
-        is_answering = False
-
-        async def sending(message: Message) -> None:
-            nonlocal is_answering
-            is_answering = True
-            await send(message)
-
         scope["app"], scope["route"], scope["path_params"] = self.app, route, {}
         try:
-            await route.handle(scope, receive, sending)
+            response = await route.respond(scope, receive, send)
         except Exception as error:
-            if is_answering:
-                raise
             response = await self._translated(Request(scope, receive), error)
             await response(scope, receive, send)
             if self._handler(error) is self.app.exception_handlers.get(Exception):
                 # A bug of ours: whoever runs the server sees it too, as behind the router.
                 raise
+            return
+        await response(scope, receive, send)
 
     def _handler(self, error: Exception) -> ExceptionHandler:
         kinds = self.app.exception_handlers

@@ -51,20 +51,34 @@ class GuardedRoute(APIRoute):
 
     async def handle(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer who may ask."""
-        authorise(scope, self.needed)
-        if not self.is_plain or scope["method"] not in (self.methods or ()):
-            await super().handle(scope, receive, send)
+        if self.is_plain and scope["method"] in (self.methods or ()):
+            response = await self.respond(scope, receive, send)
+            await response(scope, receive, send)
             return
-        request = Request(scope, receive, send)
-        known = {"request": request, "services": scope["state"].get("services")}
-        given = {name: known[name] for name in self._parameters.intersection(known)}
+        authorise(scope, self.needed)
+        await super().handle(scope, receive, send)
+
+    async def respond(self, scope: AsgiScope, receive: Receive, send: Send) -> Response:
+        """Make the answer for who may ask, where the route `is_plain` and knows the method.
+
+        Raises:
+            Exception: what `authorise` or the route's function raises.
+        """
+        authorise(scope, self.needed)
+        request, services = Request(scope, receive, send), scope["state"].get("services")
+        known = {"request": request, "services": services}
+        given = {name: known[name] for name in self._given}
         # What it raises is translated outside the router, as for every other route.
-        response = await self.endpoint(**given, **scope["path_params"])
-        await response(scope, receive, send)
+        response: Response = await self.endpoint(**given, **scope["path_params"])
+        return response
 
     @cached_property
     def _parameters(self) -> frozenset[str]:
         return frozenset(signature(self.endpoint).parameters)
+
+    @cached_property
+    def _given(self) -> tuple[str, ...]:
+        return tuple(self._parameters & {"request", "services"})
 
     @cached_property
     def is_plain(self) -> bool:

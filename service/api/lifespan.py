@@ -190,6 +190,8 @@ def update_figures(services: Services) -> None:
     """Carry over to the metrics what is counted elsewhere."""
     metrics, redis = services.metrics, services.cache.redis
     metrics.fresh_items.set(len(services.live.current.shelf.fresh.items))
+    waiting = services.gate.waiting + services.batcher.waiting
+    metrics.queue_depth.set(services.compute.pending + services.encoding.pending + waiting)
     metrics.caches.update(services.cache, services.repeats)
     if redis is not None:
         metrics.breaker.labels("redis").set(_BREAKER_LEVEL[redis.breaker_state])

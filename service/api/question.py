@@ -1,26 +1,27 @@
 """A question as it is asked, and the name under which its answer is kept."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
 
 import orjson
 
 from service.api.cursor import Cursors
-from service.cache.keys import cache_key
+from service.cache.keys import cache_key, key_opening
 from service.index.shelf import Shelf
 from service.types import Query
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """A validated query, and where its list goes on, if it does."""
 
     query: Query
     cursor: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """A question, read against the version that answers it."""
 
     query: Query
@@ -50,7 +51,13 @@ def answer_key(task: Task, cursor: str | None, shelf: Shelf) -> bytes:
     The revision moves with every change and every expiry of an item, so what is gone is in no
     cached answer. The revision of a user's history will stand beside it.
     """
-    return cache_key(b"answer", shelf.snapshot.name, shelf.revision, task.canonical, cursor or "")
+    opening = _opening(shelf.snapshot.name, shelf.revision)
+    return cache_key(task.canonical, cursor or "", after=opening)
+
+
+@lru_cache(maxsize=8)
+def _opening(version: str, revision: str) -> blake2b:
+    return key_opening(b"answer", version, revision)
 
 
 def _kind(query: Query) -> Hashable:

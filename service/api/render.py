@@ -1,12 +1,15 @@
 """From a ranked list to the bytes on the wire, and the bytes that a cache may keep."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import orjson
 
 from service.index.shelf import Shelf, rounded
 from service.types import Counts, Query, Recommendations, Why
+
+_NO_REASONS: Final = b"[]\n{"
 
 
 def render(query: Query, found: Recommendations, shelf: Shelf, cursor: str | None) -> bytes:
@@ -43,10 +46,11 @@ def compose(
     Returns:
         The body, and all reasons in its `degraded`.
     """
+    if cache_degraded is None and rendered.startswith(_NO_REASONS):
+        # The usual case, and all that a cache hit may cost: the answer is copied once.
+        opening = b'{"request_id":"%b","degraded":[],' % request_id
+        return b"".join((opening, memoryview(rendered)[len(_NO_REASONS) :])), ()
     head, _, rest = rendered.partition(b"\n")
-    if head == b"[]" and cache_degraded is None:
-        # The usual case, and all that a cache hit may cost.
-        return b'{"request_id":"%s","degraded":[],%s' % (request_id, rest[1:]), ()
     reasons = tuple(orjson.loads(head))
     if cache_degraded is not None:
         reasons = (*reasons, cache_degraded)

@@ -28,7 +28,8 @@ class SingleFlight(Generic[Value]):
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[bytes, deque[_Turn[Value]]] = {}
+        # Mostly nobody waits: there is no queue until somebody does.
+        self._waiting: dict[bytes, deque[_Turn[Value]] | None] = {}
 
     @property
     def keys_in_flight(self) -> int:
@@ -49,13 +50,13 @@ class SingleFlight(Generic[Value]):
             if shared is not None:
                 return shared.value
         else:
-            self._waiting[key] = deque()
+            self._waiting[key] = None
         try:
             value = await compute()
         except BaseException:
             self._hand_over(key)
             raise
-        for turn in self._waiting.pop(key):
+        for turn in self._waiting.pop(key) or ():
             if not turn.done():
                 turn.set_result(_Shared(value))
         return value
@@ -63,7 +64,10 @@ class SingleFlight(Generic[Value]):
     async def _follow(self, key: bytes) -> _Shared[Value] | None:
         """Wait for the value, or for None, which means that the lead is ours."""
         turn: _Turn[Value] = asyncio.get_running_loop().create_future()
-        self._waiting[key].append(turn)
+        queue = self._waiting[key]
+        if queue is None:
+            queue = self._waiting[key] = deque()
+        queue.append(turn)
         try:
             return await turn
         except BaseException:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from service.cache.failures import ANSWERED
 from service.cache.lifetimes import Lifetimes
@@ -29,8 +29,7 @@ _NOT_ASKED: Final = Lookup(None)
 _REFRESH_AGAIN_S: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(NamedTuple):
     """A computed value.
 
     `is_negative`: it says that something does not exist, so it is kept apart, not for long, and
@@ -44,8 +43,7 @@ class Made:
 Compute: TypeAlias = Callable[[], Awaitable[Made]]
 
 
-@dataclass(frozen=True, slots=True)
-class Cached:
+class Cached(NamedTuple):
     """A value, the tier it came from, and a code where the cache was less than it should be."""
 
     value: bytes
@@ -159,9 +157,9 @@ class TieredCache:
         negative = self.negatives.get(key)
         return None if negative is None else Cached(negative, "negative")
 
-    async def fill(self, key: bytes, compute: Compute, *, kind: Hashable = None) -> Cached:
+    def fill(self, key: bytes, compute: Compute, *, kind: Hashable = None) -> Awaitable[Cached]:
         """Get a value that this process does not have; as `get_or_compute`."""
-        return await self._flights.run(key, lambda: self._fill(key, compute, kind))
+        return self._flights.run(key, lambda: self._fill(key, compute, kind))
 
     def has_to_wait(self, key: bytes, kind: Hashable) -> bool:
         """Whether `fill` would ask Redis, or wait for another caller, before it computes."""

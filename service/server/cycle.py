@@ -65,19 +65,17 @@ class JoinedCycle(RequestResponseCycle):
             *self.default_headers,
             *message.get("headers", ()),
         ]
-        pieces = [STATUS_LINE[message["status"]]]
         length = -1
         for name, value in headers:
             if name == _LENGTH:
                 length = int(value)
             elif name in _UNUSUAL:
                 return b""
-            pieces += (name, b": ", value, b"\r\n")
-        pieces.append(b"\r\n")
-        head = b"".join(pieces)
-        lines = len(headers) + 2
+        lines = b"\r\n".join(map(b": ".join, headers))
+        head = b"%b%b\r\n\r\n" % (STATUS_LINE[message["status"]], lines)
         # A line that nobody meant would be a header, or an answer, that nobody meant.
-        is_sound = head.count(b"\r") == head.count(b"\n") == lines and b"\0" not in head
+        is_whole = head.count(b"\r") == head.count(b"\n") == len(headers) + 2
+        is_sound = is_whole and b"\0" not in head
         if length < 0 or not is_sound or self.scope["method"] == "HEAD":
             return b""
         self.expected_content_length = length

@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from service.api.express import Express
 from service.api.guarded_route import GuardedRoute, guarded, public
@@ -93,3 +94,23 @@ def test_only_routes_that_are_plain_and_fixed_are_taken(app: FastAPI) -> None:
         "/counts": False,
         "/items/{item_id:path}/similar": True,
     }
+
+
+async def test_what_fails_while_an_answer_is_sent_is_not_answered_twice(app: FastAPI) -> None:
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        raise AssertionError("nothing to read")
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+        if message["type"] == "http.response.body":
+            raise ConnectionResetError
+
+    scope = {
+        "type": "http", "method": "GET", "path": "/plain", "raw_path": b"/plain",
+        "query_string": b"", "headers": [], "server": ("test", 80), "scheme": "http", "state": {},
+    }  # fmt: skip
+    with pytest.raises(ConnectionResetError):
+        await Express(app, guarded(app.routes))(scope, receive, send)
+    assert sent == ["http.response.start", "http.response.body"]

@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.cache.frame import FRAME_OVERHEAD_BYTES, BadFrame, Stored, seal, unseal
+from service.cache.keys import cache_key
 
 LIMIT = 1000
 KEY = b"magpie:1:key"
@@ -64,6 +65,13 @@ def test_foreign_bytes_are_never_a_value(content: bytes) -> None:
 def test_frame_of_another_key_is_refused() -> None:
     with pytest.raises(BadFrame, match="another key"):
         unseal(b"other", sealed(b"body"), LIMIT)
+
+
+def test_frames_of_keys_are_told_apart_by_their_ends() -> None:
+    frame = seal(cache_key("one"), Stored(b"body", 0.0, 0.0))
+    assert unseal(cache_key("one"), frame, LIMIT).body == b"body"
+    with pytest.raises(BadFrame, match="another key"):
+        unseal(cache_key("other"), frame, LIMIT)
 
 
 def test_frame_of_another_schema_is_refused() -> None:

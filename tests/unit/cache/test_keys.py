@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.cache.keys import NAMESPACE, cache_key
+from service.cache.keys import NAMESPACE, cache_key, key_opening
 
 PART = st.one_of(st.text(st.characters(codec=None), max_size=6), st.binary(max_size=6))
 PARTS = st.lists(PART, max_size=4).map(tuple)
@@ -25,6 +25,16 @@ def test_moving_a_separator_between_parts_gives_another_key(a: str, b: str, c: s
     assert cache_key(f"{a}:{b}", c) != cache_key(a, f"{b}:{c}")
     assert cache_key(a, b) != cache_key(a + b)
     assert cache_key(a) != cache_key(a, "")
+
+
+@settings(deadline=None)
+@given(PARTS, PARTS)
+def test_key_does_not_depend_on_where_its_parts_are_split(
+    first: tuple[bytes | str, ...], rest: tuple[bytes | str, ...]
+) -> None:
+    opening = key_opening(*first)
+    for _ in range(2):
+        assert cache_key(*rest, after=opening) == cache_key(*first, *rest)
 
 
 def test_text_and_the_same_bytes_are_two_keys() -> None:
