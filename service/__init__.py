@@ -11,3 +11,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # A product of a hundred vectors is over before threads have woken up for it: with them a list with
 # diversity took six times as long. Read when NumPy is first imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# The tokenizer would wake up a thread for each core, for texts that take microseconds. A call of
+# the encoder uses the threads it is given. Read at each call.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

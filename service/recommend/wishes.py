@@ -19,6 +19,7 @@ _GROUPS: Final = 4
 _REJECTED: Final = np.float32(-2.0)
 _LOWEST_LIKING: Final = -1.0
 _WHOLE: Final = np.ones(1, np.float32)
+_NOWHERE: Final = np.full(1, NO_ROW, np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +108,10 @@ def wish_of(
             seeds.liked,
             is_linear=True,
         )
+    if text is not None and not len(seeds.liked) + len(seeds.disliked) and strategy != "best_score":
+        # Nor has a text by itself anything to be weighed against.
+        one = text[np.newaxis, :]
+        return Wish(one, _WHOLE, (None,), one[:0], seeds.disliked_weights, one, _NOWHERE, True)
     if strategy is None:
         is_one_wish = text is not None or not len(seeds.liked)
         strategy = "average_vector" if is_one_wish else "best_score"

@@ -17,6 +17,7 @@ from service.types import (
     Range,
     Recommendations,
     Seed,
+    Strategy,
     Share,
 )
 
@@ -80,6 +81,18 @@ def test_a_text_alone_searches(plane: Shelf) -> None:
     found = recommend(Query(text="up", k=2), plane, np.array([0, 1], dtype=np.float32))
     assert ids(found, plane) == ["north", "north-east"]
     assert found.source == "search"
+
+
+@pytest.mark.parametrize("strategy", [None, "average_vector", "sum_scores", "best_score"])
+def test_a_text_alone_is_one_wish_whatever_the_strategy(
+    plane: Shelf, strategy: Strategy | None
+) -> None:
+    up = np.array([0, 1], dtype=np.float32)
+    found = recommend(Query(text="up", k=3, strategy=strategy, explain=True), plane, up)
+    plain = recommend(Query(text="up", k=3, explain=True), plane, up)
+    assert ids(found, plane) == ids(plain, plane) == ["north", "north-east", "east-north-east"]
+    assert [each.score for each in found.items] == pytest.approx([1.0, 0.6, 0.28], abs=1e-3)
+    assert [share.id for item in found.items for share in item.because] == [None] * 3
 
 
 def test_a_text_weighs_as_much_as_all_liked_items_together(plane: Shelf) -> None:
