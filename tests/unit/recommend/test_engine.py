@@ -17,8 +17,8 @@ from service.types import (
     Range,
     Recommendations,
     Seed,
-    Strategy,
     Share,
+    Strategy,
 )
 
 MakeSnapshot = Callable[..., Shelf]
