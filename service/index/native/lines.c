@@ -214,14 +214,19 @@ static bool is_telling(struct piece columns, struct piece key, struct piece valu
   return false;
 }
 
-/* The pairs of an item without the braces around them; nothing where there is no such item. */
+/* Behind a word that has to stand here, or NULL. */
+static const char *behind_word(const char *at, const char *end, const char *word, size_t length) {
+  return at && (size_t)(end - at) >= length && !memcmp(at, word, length) ? at + length : NULL;
+}
+
+/* The pairs of an item without the braces around them; nothing where the line is no item. */
 static struct piece attributes_of(const char *lines, const int64_t *offsets, int64_t row) {
-  struct piece line = {lines + offsets[row], lines + offsets[row + 1]};
-  const char *text = memmem(line.start, (size_t)(line.end - line.start), TEXT, sizeof TEXT - 1);
-  if (!text) return (struct piece){NULL, NULL};
-  const char *found = memmem(text, (size_t)(line.end - text), ATTRIBUTES, sizeof ATTRIBUTES - 1);
-  if (!found) return (struct piece){NULL, NULL};
-  return (struct piece){found + sizeof ATTRIBUTES, line.end - 3};
+  const char *at = lines + offsets[row], *end = lines + offsets[row + 1];
+  /* The quote that TEXT and ATTRIBUTES begin with is the end of the string before. */
+  at = behind_word(at, end, ID, sizeof ID - 1);
+  if (at) at = behind_word(behind_string(at, end) - 1, end, TEXT, sizeof TEXT - 1);
+  if (at) at = behind_word(behind_string(at, end) - 1, end, ATTRIBUTES, sizeof ATTRIBUTES - 1);
+  return at && end - at >= 4 ? (struct piece){at + 1, end - 3} : (struct piece){NULL, NULL};
 }
 
 static char *put_shared(char *to, struct piece ours, struct piece theirs, struct piece columns) {
