@@ -1,6 +1,7 @@
 """Searches in 8-bit codes through the compiled library: walks in a graph, scans under a filter."""
 
 import ctypes
+from array import array
 from dataclasses import dataclass, field
 
 import faiss
@@ -13,7 +14,7 @@ from service.index.native.calls import address, function
 from service.index.native.library import open_library
 from service.index.retriever import Neighbours
 from service.index.selection import Selection
-from service.types import Rows, Vector, Vectors
+from service.types import NO_ROW, Rows, Vectors
 
 _OUT_OF_MEMORY, _NOT_FINITE = -1, -2
 # Where a walk begins that knows no row near its query.
@@ -133,7 +134,7 @@ class CodeSearch:
         self._kept += [codes, graph, lists]
         self._codes, self._graph = ctypes.addressof(codes), ctypes.addressof(graph)
         self._by_lists = None if lists is None else ctypes.addressof(lists)
-        self._walk = function(library, "magpie_walk", "ppiipppp")
+        self._walk = function(library, "magpie_walk", "pppqipppp")
         self._scan = function(library, "magpie_scan", "ppqpiipp")
         self._scan_lists = function(library, "magpie_scan_lists", "ppppqpiipp")
 
@@ -181,36 +182,38 @@ class CodeSearch:
         if not len(queries):
             return (found, scores), short
         at_query, at_row, at_score = address(queries), address(found), address(scores)
-        walk = ctypes.addressof(effort.of_walk)
-        starts = self._starts(len(queries), near if selection is None else None)
-        for line, start in enumerate(starts):
-            at = at_query + 4 * self._dim * line
+        if selection is None:
+            walk, starts = ctypes.addressof(effort.of_walk), self._starts(near)
+            given = self._graph, at_query, starts and starts.buffer_info()[0], len(queries), k, walk
+            if _checked(self._walk(*given, at_row, at_score, None)):
+                short = np.flatnonzero(found[:, -1] == NO_ROW).tolist()
+            return (found, scores), short
+        for line in range(len(queries)):
             to = at_row + 8 * k * line, at_score + 4 * k * line
-            if selection is None:
-                count = self._walk(self._graph, at, start, k, walk, *to, None)
-            else:
-                count = self._select(selection, at, k, effort, to)
-            if count < k:
-                _pad(found[line], scores[line], count)
+            count = self._select(selection, at_query + 4 * self._dim * line, k, effort, to)
+            if _checked(count) < k:
+                found[line, count:], scores[line, count:] = NO_ROW, -np.inf
                 short.append(line)
         return (found, scores), short
 
     def compared(self, queries: Vectors, k: int, effort: Effort) -> float:
         """How many codes a walk compares, on average."""
         counted = ctypes.c_int64(0)
-        rows, scores = np.empty(k, np.int64), np.empty(k, np.float32)
+        queries = np.array(queries, order="C")
+        rows, scores = (
+            np.empty((len(queries), k), np.int64),
+            np.empty((len(queries), k), np.float32),
+        )
+        given = self._graph, address(queries), None, len(queries), k
         to = address(rows), address(scores), ctypes.addressof(counted)
-        for line in range(len(queries)):
-            at = address(queries) + 4 * self._dim * line
-            self._walk(self._graph, at, _TOP, k, ctypes.addressof(effort.of_walk), *to)
+        _checked(self._walk(*given, ctypes.addressof(effort.of_walk), *to))
         return counted.value / len(queries)
 
-    def _starts(self, count: int, near: Rows | None) -> list[int]:
-        """The nodes to begin at."""
+    def _starts(self, near: Rows | None) -> "array[int] | None":
+        """The nodes to begin at: 32 bits each."""
         if near is None:
-            return [_TOP] * count
-        nodes: list[int] = (near if self._nodes is None else self._nodes[near]).tolist()
-        return nodes
+            return None
+        return array("i", (near if self._nodes is None else self._nodes[near]).tolist())
 
     def _select(
         self, selection: Selection, at: int, k: int, effort: Effort, to: tuple[int, int]
@@ -271,10 +274,9 @@ def _usual_length(storage: faiss.IndexScalarQuantizer) -> float:
     return float(np.sqrt(np.square(sample).sum(1).mean()))
 
 
-def _pad(rows: Rows, scores: Vector, count: int) -> None:
+def _checked(count: int) -> int:
     if count == _NOT_FINITE:
         raise ValueError("queries must be finite")
     if count == _OUT_OF_MEMORY:
         raise MemoryError("no memory for a search")
-    rows[count:] = -1
-    scores[count:] = -np.inf
+    return count

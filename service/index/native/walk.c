@@ -6,7 +6,9 @@
 
 #include "codes.h"
 
-enum { SEEN_A_NODE = 40, SEEN_BITS_MIN = 10, SEEN_BITS_MAX = 24, TOGETHER = 2, TOP = -1 };
+#include <math.h>
+
+enum { SEEN_A_NODE = 40, SEEN_BITS_MIN = 10, SEEN_BITS_MAX = 24, TOGETHER = 2, TOP = -1, AT_ONCE = 3 };
 
 /* The graph of FAISS: all links of a node lie together, level by level. */
 struct graph {
@@ -113,114 +115,182 @@ static int64_t least_score(const struct pool *pool, const struct effort *effort,
   return (int64_t)(highest - (1 + effort->reach) * (distance > 0 ? distance : 0));
 }
 
-/* One search: what belongs to the query, and room for the neighbours of a node. */
+/* What a walk does next: see `step`. */
+enum stage { IDLE, TO_GATHER, TO_COMPARE, OVER };
+
+/* One search after the other: what belongs to the query, and where it is. */
 struct walk {
   const struct graph *graph;
   const struct effort *effort;
   struct query query;
   struct pool pool;
   struct seen seen;
-  int32_t *near, *scores;
+  int64_t number; /* which of the queries */
   int64_t compared;
+  double highest; /* score that any vector could have */
+  int64_t least;  /* score of what is followed */
+  int32_t level, at; /* `at`: no node of the pool before it is left to follow */
+  int32_t next[TOGETHER], chosen; /* nodes to follow */
+  int32_t *nodes, *near, *scores; /* near, (count): their neighbours; nodes has room for a pool */
+  int32_t count;
+  enum stage stage;
 };
 
-/* Ask for the links of the next nodes that will be followed. */
-static void fetch_next(const struct walk *walk, int32_t at, int32_t level) {
-  const struct pool *pool = &walk->pool;
-  for (int32_t ahead = 0; at < pool->size && ahead < TOGETHER; at++) {
-    if (pool->keys[at] & FOLLOWED) continue;
-    fetch_links(walk->graph, node_of(pool->keys[at]), level);
-    ahead++;
-  }
-}
-
-/* Take up to `most` of the nodes from `*at` on that were not followed yet and score no less than
- * `least`, and gather their neighbours; how many were taken. */
-static int32_t take(struct walk *walk, int32_t *at, int32_t end, int32_t most, int32_t level,
-                    int64_t least, int32_t *count) {
-  int32_t taken = 0;
-  for (*count = 0; *at < end && taken < most; ++*at) {
-    int64_t *key = walk->pool.keys + *at;
-    if (*key & FOLLOWED) continue;
-    if (score_of(*key) < least) break;
-    *key |= FOLLOWED;
-    *count += gather(walk->graph, &walk->seen, node_of(*key), level, walk->near + *count);
-    taken++;
-  }
-  return taken;
-}
-
-/* Follow the best nodes of the pool on a level that were not followed yet, until there is none in
- * reach among the first `breadth`; whether there was memory.
+/* Choose the best nodes of the pool on this level that were not followed yet and are in reach, and
+ * ask for their links; whether there is one.
  *
  * On the ground two are followed at a time: one wait for memory does for both. */
-static bool follow(struct walk *walk, int32_t level, int32_t breadth, double highest) {
+static bool choose(struct walk *walk) {
   struct pool *pool = &walk->pool;
-  int32_t together = level ? 1 : TOGETHER, count;
-  for (int32_t at = 0;;) {
-    uint32_t more = (uint32_t)(TOGETHER * walk->graph->level_starts[1]);
-    if (!reserve_seen(&walk->seen, more)) return false;
-    int64_t least = level ? INT64_MIN : least_score(pool, walk->effort, highest);
-    int32_t end = pool->size < breadth ? pool->size : breadth;
-    if (!take(walk, &at, end, together, level, least, &count)) return true;
-    score_nodes(&walk->graph->codes, walk->near, count, walk->query.whole, walk->scores);
-    for (int32_t j = 0; j < count; j++) {
-      /* Out of reach now is out of reach for good. */
-      if (walk->scores[j] < least && pool->size >= walk->effort->again) continue;
-      int32_t place = keep(pool, walk->scores[j], walk->near[j]);
-      if (place < at) at = place;
-    }
-    walk->compared += count;
-    fetch_next(walk, at, level);
+  int32_t together = walk->level ? 1 : TOGETHER, breadth = walk->level ? 1 : pool->room;
+  int32_t end = pool->size < breadth ? pool->size : breadth;
+  walk->least = walk->level ? INT64_MIN : least_score(pool, walk->effort, walk->highest);
+  for (walk->chosen = 0; walk->at < end && walk->chosen < together; walk->at++) {
+    int64_t *key = pool->keys + walk->at;
+    if (*key & FOLLOWED) continue;
+    if (score_of(*key) < walk->least) break;
+    *key |= FOLLOWED;
+    walk->next[walk->chosen++] = node_of(*key);
+    fetch_links(walk->graph, node_of(*key), walk->level);
   }
+  return walk->chosen;
 }
 
-/* Stand at a node on the ground or, where it is TOP, go from the top of the graph to the level above
- * the ground, always to the best node: what was met on the way stays in the pool. */
-static bool begin(struct walk *walk, int32_t start) {
-  const struct graph *graph = walk->graph;
-  struct pool *pool = &walk->pool;
-  int32_t level = start == TOP ? graph->top_level : 0;
-  if (start == TOP) start = graph->entry;
-  meet(&walk->seen, start);
-  score_nodes(&graph->codes, &start, 1, walk->query.whole, walk->scores);
-  keep(pool, walk->scores[0], start);
-  for (; level > 0; level--) {
-    if (!follow(walk, level, 1, 0)) return false;
-    for (int32_t at = 0; at < pool->size; at++) pool->keys[at] &= ~(int64_t)FOLLOWED;
+/* Choose on this level, or where nothing is left on it, on the one below: what was met on the way
+ * stays in the pool. */
+static bool choose_on_the_way(struct walk *walk) {
+  while (!choose(walk)) {
+    if (!walk->level) return false;
+    for (int32_t j = 0; j < walk->pool.size; j++) walk->pool.keys[j] &= ~(int64_t)FOLLOWED;
+    walk->level--, walk->at = 0;
   }
   return true;
 }
 
-/* Walk for the k best rows of one query; how many were found, or an error.
- *
- * start: a node that is known to be near, or TOP; compared: by how many codes it grows, unless it is
- * NULL. */
-API int32_t magpie_walk(const struct graph *graph, const float *vector, int32_t start, int32_t k,
-                        const struct effort *effort, int64_t *rows, float *scores,
-                        int64_t *compared) {
-  const struct codes *codes = &graph->codes;
-  float line[codes->width];
-  int16_t whole[codes->width];
-  struct walk walk = {.graph = graph, .effort = effort};
-  walk.query = (struct query){.vector = vector, .line = line, .whole = whole};
-  if (!turn(codes, &walk.query)) return NOT_FINITE;
-  double highest = highest_score(codes, &walk.query, effort->longest);
+/* Gather the neighbours of what was chosen; whether there was memory. */
+static bool gather_near(struct walk *walk) {
+  if (!reserve_seen(&walk->seen, (uint32_t)(TOGETHER * walk->graph->level_starts[1])))
+    return false;
+  walk->count = 0;
+  for (int32_t j = 0; j < walk->chosen; j++)
+    walk->count += gather(walk->graph, &walk->seen, walk->next[j], walk->level,
+                          walk->near + walk->count);
+  return true;
+}
+
+static void compare_near(struct walk *walk) {
+  struct pool *pool = &walk->pool;
+  score_nodes(&walk->graph->codes, walk->near, walk->count, walk->query.whole, walk->scores);
+  for (int32_t j = 0; j < walk->count; j++) {
+    /* Out of reach now is out of reach for good. */
+    if (walk->scores[j] < walk->least && pool->size >= walk->effort->again) continue;
+    int32_t place = keep(pool, walk->scores[j], walk->near[j]);
+    if (place < walk->at) walk->at = place;
+  }
+  walk->compared += walk->count;
+}
+
+/* Go on until there is something to wait for; whether there was memory. */
+static bool step(struct walk *walk) {
+  if (walk->stage == TO_GATHER) {
+    walk->stage = TO_COMPARE;
+    return gather_near(walk);
+  }
+  compare_near(walk);
+  walk->stage = choose_on_the_way(walk) ? TO_GATHER : OVER;
+  return true;
+}
+
+/* Make room for walks one after the other; whether there was memory. */
+static bool equip(struct walk *walk, const struct graph *graph, const struct effort *effort) {
+  int64_t width = graph->codes.width, most = TOGETHER * (int64_t)graph->level_starts[1];
   int32_t room = effort->kept > effort->again ? effort->kept : effort->again;
-  int32_t most = graph->level_starts[1];
   uint32_t bits = SEEN_BITS_MIN;
   while (bits < SEEN_BITS_MAX && (int64_t)1 << bits < (int64_t)SEEN_A_NODE * room) bits++;
-  walk.pool = (struct pool){malloc((size_t)room * sizeof *walk.pool.keys), 0, room};
-  int32_t *nodes = malloc(((size_t)room + 2 * TOGETHER * (size_t)most) * sizeof *nodes);
-  int32_t found = OUT_OF_MEMORY;
-  if (walk.pool.keys && nodes && start_seen(&walk.seen, bits)) {
-    walk.near = nodes + room, walk.scores = walk.near + TOGETHER * most;
-    if (begin(&walk, start) && follow(&walk, 0, room, highest))
-      found = rank_pool(codes, &walk.query, &walk.pool, effort->again, nodes, k, rows, scores);
-    if (compared) *compared += walk.compared;
+  *walk = (struct walk){.graph = graph, .effort = effort, .stage = IDLE};
+  walk->pool = (struct pool){malloc((size_t)room * (sizeof(int64_t) + sizeof(int32_t)) +
+                                    (size_t)most * 2 * sizeof(int32_t) +
+                                    (size_t)width * (sizeof(float) + sizeof(int16_t))),
+                             0, room};
+  walk->nodes = (int32_t *)(walk->pool.keys + room);
+  walk->near = walk->nodes + room, walk->scores = walk->near + most;
+  walk->query.line = (float *)(walk->scores + most);
+  walk->query.whole = (int16_t *)(walk->query.line + width);
+  return start_seen(&walk->seen, bits) && walk->pool.keys;
+}
+
+static void unequip(struct walk *walk) { free(walk->pool.keys), free(walk->seen.slots); }
+
+/* Stand at a node or, where it is TOP, at the top of the graph; whether the query is finite. */
+static bool start(struct walk *walk, const float *vector, int32_t node, int64_t number) {
+  const struct graph *graph = walk->graph;
+  walk->query.vector = vector;
+  if (!turn(&graph->codes, &walk->query)) return false;
+  walk->highest = highest_score(&graph->codes, &walk->query, walk->effort->longest);
+  if (walk->seen.used) memset(walk->seen.slots, 0, sizeof *walk->seen.slots << walk->seen.bits);
+  walk->seen.used = 0;
+  walk->pool.size = 0;
+  walk->number = number;
+  walk->level = node == TOP ? graph->top_level : 0, walk->at = 0;
+  walk->near[0] = node == TOP ? graph->entry : node, walk->count = 1;
+  meet(&walk->seen, walk->near[0]);
+  walk->stage = TO_COMPARE;
+  return true;
+}
+
+/* Where the answers of many queries go: (count, k), what was not found as -1 and minus infinity. */
+struct answers {
+  int64_t *rows;
+  float *scores;
+  int32_t k, lacking; /* answers with fewer rows than k */
+};
+
+static void finish(struct walk *walk, struct answers *answers) {
+  int32_t k = answers->k;
+  int64_t *rows = answers->rows + walk->number * k;
+  float *scores = answers->scores + walk->number * k;
+  int32_t found = rank_pool(&walk->graph->codes, &walk->query, &walk->pool, walk->effort->again,
+                            walk->nodes, k, rows, scores);
+  answers->lacking += found < k;
+  for (; found < k; found++) rows[found] = -1, scores[found] = -INFINITY;
+  walk->stage = IDLE;
+}
+
+/* Walk for the k best rows of every query; how many queries found fewer, or an error.
+ *
+ * Up to AT_ONCE take turns: while one waits for memory the next one goes on.
+ *
+ * vectors: (count, dim); starts: for each a node that is known to be near, or TOP; NULL for TOP all;
+ * rows, scores: see `struct answers`; compared: by how many codes it grows, unless it is NULL. */
+API int32_t magpie_walk(const struct graph *graph, const float *vectors, const int32_t *starts,
+                        int64_t count, int32_t k, const struct effort *effort, int64_t *rows,
+                        float *scores, int64_t *compared) {
+  struct walk walks[AT_ONCE];
+  struct answers answers = {rows, scores, k, 0};
+  int32_t size = count < AT_ONCE ? (int32_t)count : AT_ONCE, error = 0, idle = 0;
+  for (int32_t j = 0; j < size; j++)
+    if (!equip(walks + j, graph, effort)) error = OUT_OF_MEMORY;
+  for (int64_t next = 0; !error && idle < size;) {
+    idle = 0;
+    for (int32_t j = 0; j < size && !error; j++) {
+      struct walk *walk = walks + j;
+      if (walk->stage == OVER) finish(walk, &answers);
+      if (walk->stage != IDLE) {
+        if (!step(walk)) error = OUT_OF_MEMORY;
+      } else if (next < count) {
+        int32_t node = starts ? starts[next] : TOP;
+        if (!start(walk, vectors + next * graph->codes.dim, node, next)) error = NOT_FINITE;
+        next++;
+      } else {
+        idle++;
+      }
+    }
   }
-  free(walk.pool.keys), free(nodes), free(walk.seen.slots);
-  return found;
+  for (int32_t j = 0; j < size; j++) {
+    if (compared) *compared += walks[j].compared;
+    unequip(walks + j);
+  }
+  return error ? error : answers.lacking;
 }
 
 /* Of the sources; see service/index/native/library.py. */

@@ -200,6 +200,30 @@ def test_query_of_any_length_finds_the_same(
             )
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 50])
+def test_queries_asked_together_find_what_each_finds_alone(
+    stored: StoredIndex, vectors: Vectors, effort: EfSearch, count: int
+) -> None:
+    index = FaissIndex(stored, vectors, effort)
+    queries, near = vectors[:count], np.arange(count)
+    near[::2] = NO_ROW
+    rows, scores = index.search(queries, 21, near=near)
+    for line in range(count):
+        one = slice(line, line + 1)
+        alone_rows, alone_scores = index.search(queries[one], 21, near=near[one])
+        np.testing.assert_array_equal(rows[one], alone_rows)
+        np.testing.assert_array_equal(scores[one], alone_scores)
+
+
+def test_one_query_of_many_that_is_not_finite_is_refused(
+    stored: StoredIndex, vectors: Vectors, effort: EfSearch
+) -> None:
+    queries = vectors[:7].copy()
+    queries[4, 3] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        FaissIndex(stored, vectors, effort).search(queries, 10)
+
+
 def test_threads_agree_with_one(
     stored: StoredIndex, vectors: Vectors, effort: EfSearch, queries: Vectors
 ) -> None:
