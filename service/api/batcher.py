@@ -84,11 +84,6 @@ class QueryBatcher:
         return len(self._queue)
 
     @property
-    def is_idle(self) -> bool:
-        """Whether a text that arrives now goes at once, for all that is known."""
-        return not self._queue and len(self._running) < self._batches_at_once
-
-    @property
     def wait_s(self) -> float:
         """How long a text that arrives now is expected to wait for its batch."""
         if not self._queue and not self._tokens_announced:

@@ -28,6 +28,8 @@ TIMEOUT_PARAMETER = {
 
 # Queues look at the deadline themselves and know best what was waiting; they come first.
 _QUEUES_FIRST_S = 0.005
+# Most waits are shorter, and to listen for a client that hangs up costs a task.
+_UNWATCHED_S = 0.05
 
 
 class Caller:
@@ -48,7 +50,7 @@ class Caller:
     ) -> None:
         self.request_id = request_id
         self.deadline = deadline
-        self.ends_at = deadline
+        self.due_at = self._ends_at = deadline
         self._deadlines = deadlines
         self._receive = receive
         self._task: asyncio.Task[object] | None = None
@@ -84,16 +86,15 @@ class Caller:
         return cls("", time.monotonic() + timeout_s, deadlines, _never)
 
     def watch(self) -> None:
-        """From here on, end the block also when the client hangs up. Worth it before a wait."""
+        """If the wait that begins here gets long, end the block also when the client hangs up."""
         if self._watcher is None:
-            self._watcher = asyncio.create_task(self._hung_up())
-            self._watcher.add_done_callback(self._give_up)
+            self.due_at = min(self._ends_at, time.monotonic() + _UNWATCHED_S)
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
         assert self._task is not None, "a caller waits in a task"
         self._cancelling = self._task.cancelling()
-        self.ends_at = max(self.deadline, time.monotonic()) + _QUEUES_FIRST_S
+        self.due_at = self._ends_at = max(self.deadline, time.monotonic()) + _QUEUES_FIRST_S
         self._deadlines.add(self)
         return self
 
@@ -123,8 +124,16 @@ class Caller:
             "The time for this request was up.", "Try again, or allow it more time."
         ) from None
 
-    def end(self) -> None:
-        """End the block now."""
+    def come_due(self) -> None:
+        """Listen for the client from now on, or end the block: whichever it is time for."""
+        if time.monotonic() >= self._ends_at:
+            self._end()
+        elif self._watcher is None:
+            self.due_at = self._ends_at
+            self._watcher = asyncio.create_task(self._hung_up())
+            self._watcher.add_done_callback(self._give_up)
+
+    def _end(self) -> None:
         if self._task is not None and not self._is_ended:
             self._is_ended = True
             self._task.cancel()
@@ -135,7 +144,7 @@ class Caller:
 
     def _give_up(self, watcher: asyncio.Task[None]) -> None:
         if not watcher.cancelled():
-            self.end()
+            self._end()
 
 
 async def _never() -> Message:

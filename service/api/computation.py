@@ -127,9 +127,7 @@ async def _text_vector(text: str, serving: Serving, services: Services, caller: 
         serving.encoder.encode_queries([text])
 
     async def encode() -> Made:
-        # A batch that runs is not stopped, so there is no use in knowing.
-        if not services.batcher.is_idle:
-            caller.watch()
+        caller.watch()
         vector = await services.batcher.encode(text, serving.encoder, caller.deadline)
         return Made(vector.astype("<f4").tobytes())
 

@@ -15,11 +15,14 @@ LOOK_EVERY_S: Final = 0.005
 
 
 class Block(Protocol):
-    """Something that is under way until `ends_at`, on the clock of `Deadlines`."""
+    """Something that is under way and has to be seen to at `due_at`, on the clock of `Deadlines`.
 
-    ends_at: float
+    It may put that off.
+    """
 
-    def end(self) -> None:
+    due_at: float
+
+    def come_due(self) -> None:
         """Called once its time is up, and again with each look until it is discarded."""
 
 
@@ -54,8 +57,8 @@ class Deadlines:
 
     def _look(self) -> None:
         now = self._clock()
-        for block in [each for each in self._open if each.ends_at <= now]:
-            block.end()
+        for block in [each for each in self._open if each.due_at <= now]:
+            block.come_due()
         if self._open:
             self._look_later()
         else:

@@ -4,9 +4,11 @@ import asyncio
 import time
 
 import pytest
+from starlette.types import Message
 
 from service.api.caller import Caller
 from service.api.deadlines import LOOK_EVERY_S, Deadlines
+from service.api.errors import RequestRefused
 from service.errors import DeadlineExceeded
 
 
@@ -55,6 +57,26 @@ async def test_a_block_that_is_over_in_time_is_not_disturbed_afterwards() -> Non
     await asyncio.sleep(0.01 + 4 * LOOK_EVERY_S)
 
 
+async def test_a_client_is_listened_to_only_when_the_wait_gets_long() -> None:
+    listened: list[float] = []
+    started = time.monotonic()
+
+    async def receive() -> Message:
+        listened.append(time.monotonic() - started)
+        return {"type": "http.disconnect"}
+
+    async def wait(seconds: float) -> None:
+        with Caller("", started + 10, Deadlines(), receive) as caller:
+            caller.watch()
+            await asyncio.sleep(seconds)
+
+    await wait(0.01)
+    assert listened == []
+    with pytest.raises(RequestRefused):
+        await wait(10)
+    assert 0.05 <= listened[0] < 5
+
+
 async def test_nothing_is_looked_at_while_no_block_is_open() -> None:
     looks = 0
 
@@ -78,7 +100,8 @@ async def test_a_task_that_somebody_else_cancels_too_goes_on_being_cancelled() -
 
     async def wait() -> None:
         with Caller.nobody(0.01, deadlines) as caller:
-            caller.end()
+            time.sleep(0.02)  # noqa: ASYNC251 - its time is up before the loop can tell it so
+            caller.come_due()
             await asyncio.sleep(10)
 
     task = asyncio.create_task(wait())
