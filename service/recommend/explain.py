@@ -11,14 +11,17 @@ from service.recommend.plan import Plan
 from service.recommend.pool import boosts_of
 from service.recommend.ranking import Ranked
 from service.recommend.wording import sentence
-from service.types import NO_ROW, Attributes, AttributeValue, Scalar, Why
+from service.types import NO_ROW, Attributes, AttributeValue, Scalar, Share, Why
 
 
 def explained(ranked: Ranked, plan: Plan, shelf: Shelf) -> list[Why]:
     """Say of every item of a list why it is there; see `Why`."""
     rows = np.array(ranked.rows, np.int64)
     count = len(rows)
-    because = [()] * count if plan.wish is None else shares(plan.wish, shelf.vectors(rows))
+    because: Sequence[tuple[Share, ...]] = [()] * count
+    if plan.wish is not None:
+        vectors = shelf.vectors(rows) if ranked.vectors is None else ranked.vectors
+        because = shares(plan.wish, vectors)
     boosts = boosts_of(plan, rows).tolist() if plan.boosted else [0.0] * count
     # A text has no attributes, and so no row.
     row_of = dict(zip(plan.seeds.liked_ids, plan.seeds.liked.tolist(), strict=True))

@@ -16,7 +16,7 @@ from service.recommend.pool import Pool
 from service.types import Vector, Vectors
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
     """A list, in order, and what was left out of it: see `Counts`."""
 
@@ -27,6 +27,8 @@ class Ranked:
     too_many: int = 0
     near_duplicate: int = 0
     lacks_promoted: bool = False
+    vectors: Vectors | None = None
+    """float32 (n, dim), where ranking took them."""
 
 
 def rank(plan: Plan, pool: Pool, shelf: Shelf) -> Ranked:
@@ -39,9 +41,9 @@ def rank(plan: Plan, pool: Pool, shelf: Shelf) -> Ranked:
         before = shelf.vectors(np.array(plan.shown[-WINDOW:], np.int64))
     has_places = bool(query.limit_per or query.promoted)
     if not (plan.is_varied or has_places):
-        rows = found.rows[: plan.asked]
-        if not (keeps_apart and has_near_duplicates(shelf.vectors(rows), _last(before))):
-            return Ranked(rows.tolist(), found.scores[: plan.asked].tolist())
+        best = found.rows[: plan.asked]
+        if not (keeps_apart and has_near_duplicates(shelf.vectors(best), _last(before))):
+            return Ranked(best.tolist(), found.scores[: plan.asked].tolist())
     candidates = _candidates(found, shelf)
     order: Iterable[int] = range(len(candidates.rows))
     if plan.is_varied:
@@ -54,10 +56,11 @@ def rank(plan: Plan, pool: Pool, shelf: Shelf) -> Ranked:
             wanted=plan.asked,
         )
         first = list(islice(lazy, plan.asked))
-        if not has_places and not (
-            keeps_apart and has_near_duplicates(candidates.vectors[first], _last(before))
-        ):
-            return Ranked(found.rows[first].tolist(), found.scores[first].tolist())
+        places = np.array(first, np.int64)
+        vectors = candidates.vectors.take(places, 0)
+        if not has_places and not (keeps_apart and has_near_duplicates(vectors, _last(before))):
+            rows, scores = found.rows[places].tolist(), found.scores[places].tolist()
+            return Ranked(rows, scores, vectors=vectors)
         order = chain(first, lazy)
     promoted = None if pool.promoted is None else _candidates(pool.promoted, shelf)
     arranger = Arranger(

@@ -40,9 +40,16 @@ def function(library: ctypes.CDLL, name: str, kinds: str, result: str = "i") -> 
 
 
 def address(array: NDArray[np.generic]) -> int:
-    """Where the numbers of an array lie; it has to outlive the use."""
-    if array.flags.writeable and array.size:
-        # Five times as fast as to ask the array.
-        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
+    """Where the numbers of an array lie, 0 if it has none; it has to outlive the use."""
+    if not array.size:
+        return 0
+    if array.flags.writeable:
+        # Three times as fast as to ask the array.
+        return _address(_first_byte(array))
     at: int = array.__array_interface__["data"][0]
     return at
+
+
+_address = ctypes.addressof
+# That an array is a buffer is known to types from Python 3.12 on only.
+_first_byte: Any = ctypes.c_char.from_buffer
