@@ -14,20 +14,15 @@ from service.catalogue.columns import Column
 from service.catalogue.filter_masks import FilterMasks, Passing
 from service.catalogue.filters import filter_columns
 from service.index.availability import Availability, is_shown
-from service.index.exact_index import best_rows
-from service.index.faiss_index import exact_scores
+from service.index.blocked_search import search_fresh, search_version
 from service.index.fresh import AFTER_ALL, FreshItems
 from service.index.fresh_columns import WidenedColumns
 from service.index.native.library import is_compiled
 from service.index.native.liking import LikingByRow
 from service.index.native.lines import ItemLines
-from service.index.retriever import Neighbours, check_finite, check_search, padded, without
+from service.index.retriever import Neighbours, check_finite, check_search
 from service.index.snapshot import Snapshot
 from service.types import NO_ROW, AttributeValue, Filter, Item, ItemId, Mask, Rows, Vectors
-
-# Searching for a few more and dropping blocked rows is cheaper than a mask over all items.
-_SPARE_MIN = 16
-_SPARE_FACTOR = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -239,11 +234,7 @@ class Shelf:
     def search(
         self, queries: Vectors, k: int, allowed: Mask | None = None, near: Rows | None = None
     ) -> Neighbours:
-        """Find the k best rows that may be shown; see `Retriever.search`.
-
-        The version's own index is asked for a few more than k, in case they are blocked, and asked
-        again with a mask in the rare case that this was not enough; fresh items are all compared.
-        """
+        """Find the k best rows that may be shown; see `Retriever.search`."""
         if not self.fresh.items and not len(self.blocked):
             return self.snapshot.retriever.search(queries, k, allowed, near)
         queries = check_search(queries, k, allowed, dim=self.dim, size=len(self))
@@ -254,9 +245,13 @@ class Shelf:
             own, others = allowed[:count], allowed[count:]
         if near is not None:
             near = np.where(near < count, near, NO_ROW)
-        found = [self._search_frozen(queries, k, own, near)]
+        first = int(self.blocked.searchsorted(count))
+        retriever, blocked = self.snapshot.retriever, self.blocked[:first]
+        found = [search_version(retriever, blocked, queries, k, own, near)]
         if self.fresh.items:
-            found.append(self._search_fresh(queries, k, others))
+            blocked = self.blocked[first:] - count
+            slots, likeness = search_fresh(self.fresh.vectors, blocked, queries, k, others)
+            found.append((np.where(slots >= 0, slots + count, NO_ROW), likeness))
         rows, scores = (np.hstack(parts) for parts in zip(*found, strict=True))
         # Stable: of equals the lower row, and what pads the lists is last.
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
@@ -274,42 +269,6 @@ class Shelf:
         size = len(self.fresh.items)
         columns = WidenedColumns(self.fresh.columns, self.snapshot.table.columns, size)
         return filter_columns(filter, columns, size)
-
-    def _search_frozen(
-        self, queries: Vectors, k: int, allowed: Mask | None, near: Rows | None
-    ) -> Neighbours:
-        count = self._frozen_size
-        blocked = self.blocked[: int(self.blocked.searchsorted(count))]
-        retriever = self.snapshot.retriever
-        if allowed is None:
-            spare = 0
-            if len(blocked):
-                share = len(blocked) / count
-                spare = min(len(blocked), max(_SPARE_MIN, int(_SPARE_FACTOR * share * k)))
-            rows, scores = retriever.search(queries, k + spare, None, near)
-            rows, scores = without(rows, scores, blocked, k)
-            if ((rows >= 0).sum(axis=1) >= min(k, count - len(blocked))).all():
-                return rows, scores
-        if allowed is not None and not allowed[blocked].any():
-            # As `allowed` gives it: what follows from the very same mask is remembered.
-            return retriever.search(queries, k, allowed)
-        mask = np.ones(count, np.bool_) if allowed is None else allowed.copy()
-        mask[blocked] = False
-        return retriever.search(queries, k, mask)
-
-    def _search_fresh(self, queries: Vectors, k: int, allowed: Mask | None) -> Neighbours:
-        count = self._frozen_size
-        blocked = self.blocked[int(self.blocked.searchsorted(count)) :] - count
-        mask = np.ones(len(self.fresh.items), np.bool_) if allowed is None else allowed.copy()
-        mask[blocked] = False
-        slots = np.flatnonzero(mask)
-        rows, scores = padded(len(queries), k)
-        for line, query in enumerate(queries):
-            similarity = exact_scores(self.fresh.vectors, slots, query)
-            best, best_scores = best_rows(slots + count, similarity, k)
-            rows[line, : len(best)] = best
-            scores[line, : len(best)] = best_scores
-        return rows, scores
 
     def _newest_first(self) -> Rows:
         count = self._frozen_size
