@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from service.index.exact_index import best_rows
-from service.index.faiss_index import exact_scores
+from service.index.exact_index import best_rows, exact_scores
 from service.index.retriever import Neighbours, Retriever, padded, without
 from service.types import Mask, Rows, Vectors
 

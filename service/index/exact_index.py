@@ -1,9 +1,10 @@
-"""The oracle: every inner product, computed with NumPy, nothing approximated."""
+"""The oracle: every inner product is computed, nothing approximated."""
 
+import faiss
 import numpy as np
 
 from service.index.retriever import Neighbours, check_finite, check_search, padded
-from service.types import Mask, Rows, Scores, Vectors
+from service.types import Mask, Rows, Scores, Vector, Vectors
 
 # One block of gathered rows stays within a core's cache at the usual 384 dimensions.
 _BLOCK_ROWS = 2048
@@ -78,3 +79,30 @@ def best_rows(rows: Rows, scores: Scores, k: int) -> tuple[Rows, Scores]:
         rows, scores = rows[contenders], scores[contenders]
     order = np.lexsort((rows, -scores))[:k]
     return rows[order], scores[order]
+
+
+def exact_scores(vectors: Vectors, rows: Rows, query: Vector) -> Vector:
+    """Inner products of a query with chosen rows, without copying the rows, on one thread.
+
+    Twice as fast as `vectors[rows] @ query`, which gathers first.
+
+    Args:
+        vectors: float32 (n, dim), C order.
+        rows: int64 (m,), each in [0, n); ascending is kindest to the cache.
+        query: float32 (dim,).
+
+    Returns:
+        float32 (m,).
+    """
+    scores = np.empty(len(rows), dtype=np.float32)
+    rows = np.ascontiguousarray(rows, dtype=np.int64)
+    faiss.fvec_inner_products_by_idx(
+        faiss.swig_ptr(scores),
+        faiss.swig_ptr(np.ascontiguousarray(query)),
+        faiss.swig_ptr(vectors),
+        faiss.swig_ptr(rows),
+        vectors.shape[1],
+        1,
+        len(rows),
+    )
+    return scores

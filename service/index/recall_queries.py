@@ -7,7 +7,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.faiss_index import FaissIndex, exact_scores
+from service.index.exact_index import exact_scores
+from service.index.faiss_index import FaissIndex
 from service.index.manifest import Recall
 from service.index.retriever import Neighbours
 from service.types import Mask, Rows, Vectors

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from service.errors import CorruptArtifact
-from service.index.exact_index import ExactIndex
+from service.index.exact_index import ExactIndex, exact_scores
 from service.index.faiss_file import StoredIndex
-from service.index.faiss_index import FaissIndex, exact_scores, few_survivors
+from service.index.faiss_index import FaissIndex, few_survivors
 from service.index.manifest import EfSearch, Factory
 from service.index.tuning import BuiltIndex, build_faiss
 from service.index.vectors import open_vectors, write_vectors
