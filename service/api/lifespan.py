@@ -46,7 +46,7 @@ _KEYS_INTERVAL_S = 1.0
 
 
 # Of questions that are counted only some prove to be frequent.
-_COUNTED_A_WARM_QUERY = 8
+_COUNTED_A_WARM_QUERY = 4
 _WARM_GRACE_S = 1.0
 _BREAKER_LEVEL: dict[BreakerState, int] = {"closed": 0, "half_open": 1, "open": 2}
 

@@ -1,13 +1,10 @@
 """Which questions are asked most, in bounded memory and only in memory."""
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 Question = TypeVar("Question")
-
-_KEYS_A_QUESTION: Final = 4
 
 
 @dataclass(slots=True)
@@ -15,6 +12,8 @@ class _Asked(Generic[Question]):
     question: Question
     times: int
     """Above `Popular._floor` it counts."""
+    key: bytes
+    """The cache key of its latest answer."""
 
 
 class Popular(Generic[Question]):
@@ -34,7 +33,7 @@ class Popular(Generic[Question]):
     def __init__(self, size: int) -> None:
         self._size = size
         self._asked: dict[bytes, _Asked[Question]] = {}
-        self._names: OrderedDict[bytes, bytes] = OrderedDict()
+        self._by_key: dict[bytes, _Asked[Question]] = {}
         # What all counts have gone down by: to change each of them, and to drop at once all that
         # reach zero, would keep a request waiting for milliseconds.
         self._floor = 0
@@ -55,15 +54,17 @@ class Popular(Generic[Question]):
         if asked is None:
             if len(self._asked) >= self._size and not self._has_made_room():
                 return
-            asked = self._asked[name] = _Asked(question, self._floor)
+            asked = self._asked[name] = _Asked(question, self._floor, key)
         asked.times = max(asked.times, self._floor) + 1
-        self._names[key] = name
-        if len(self._names) > _KEYS_A_QUESTION * self._size:
-            self._names.popitem(last=False)
+        if asked.key != key:
+            # A new version or a change has a new answer; nobody repeats the old one.
+            self._by_key.pop(asked.key, None)
+            asked.key = key
+        self._by_key[key] = asked
 
     def again(self, key: bytes) -> None:
         """Count a question once more, by its answer's cache key; an unknown one is no error."""
-        asked = self._asked.get(self._names.get(key, b""))
+        asked = self._by_key.get(key)
         if asked is not None and self._counts(asked):
             asked.times += 1
 
@@ -89,6 +90,7 @@ class Popular(Generic[Question]):
             asked = self._asked.get(name)
             if asked is not None and not self._counts(asked):
                 del self._asked[name]
+                self._by_key.pop(asked.key, None)
                 return True
         self._floor += 1
         self._suspects = iter(list(self._asked))

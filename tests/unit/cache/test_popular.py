@@ -89,7 +89,14 @@ def test_keys_of_answers_are_bounded() -> None:
         popular.note(b"a", "a", b"key %d" % number)
     popular.again(b"key 0")
     assert popular.most(1) == ["a"]
-    assert len(popular._names) <= 8
+    assert len(popular._by_key) == 1
+
+
+def test_keys_of_what_is_dropped_are_dropped() -> None:
+    popular: Popular[int] = Popular(3)
+    for number in range(1000):
+        popular.note(b"%d" % number, number, b"key %d" % number)
+    assert len(popular._by_key) <= 3
 
 
 def test_nothing_is_counted_where_there_is_no_room() -> None:
