@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 
-from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from benchmarks import http_catalogue as catalogue
@@ -16,6 +15,7 @@ from benchmarks.http_cases import K, search_texts
 from service.api.answer import answer
 from service.api.app import create_app
 from service.api.caller import Caller
+from service.api.express import Express
 from service.api.lifespan import Services
 from service.api.question import Question
 from service.cache.local import ENTRY_OVERHEAD_BYTES, LocalCache
@@ -152,9 +152,10 @@ async def _serving(name: str, url: str | None) -> AsyncIterator[Services]:
             "warm_queries": 0,
         }
     )
-    app = create_app(settings)
-    assert isinstance(app.app, FastAPI)
-    async with app.app.router.lifespan_context(app.app) as state:
+    express = create_app(settings).app
+    assert isinstance(express, Express)
+    app = express.app
+    async with app.router.lifespan_context(app) as state:
         assert state is not None
         yield state["services"]
 
