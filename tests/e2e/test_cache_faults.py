@@ -206,8 +206,9 @@ async def test_no_fault_of_redis_fails_a_request_or_changes_an_answer(
 
         async def wrong_type() -> None:
             def change(key: bytes) -> None:
-                redis.command("DEL", key)
-                redis.command("RPUSH", key, "x")
+                # In one step: the service may be writing this very key.
+                script = "redis.call('DEL', KEYS[1]) return redis.call('RPUSH', KEYS[1], 'x')"
+                redis.command("EVAL", script, 1, key)
 
             await asyncio.to_thread(spoil, redis, change)
 
