@@ -34,6 +34,8 @@ def test_right_answer_has_no_fault() -> None:
         ({"items": [item("a")]}, "fewer items than asked"),
         ({"items": [item("a")], "degraded": ["cache_unavailable"]}, "fewer items than asked"),
         ({"items": [item("a", 0.1), item("b", 0.2), item("c", 0.3)]}, "not in order of score"),
+        ({"items": [item("a", 0.8), item("b", 0.9), item("c", 0.7)]}, "not in order of score"),
+        ({"items": [item("a", 0.9), item("b", 0.7), item("c", 0.95)]}, "not in order of score"),
         ({"items": [item("a", float("nan")), item("b"), item("c")]}, "a score that is no number"),
         ({"items": [item("a", colour="blue"), item("b"), item("c")]}, "filter rules out"),
         ({"items": [item(7), item("b"), item("c")]}, "without an id"),
@@ -52,6 +54,12 @@ def test_short_list_that_says_why_is_right() -> None:
     short = answer(items=[item("a")], degraded=["fewer_than_k"])
 
     assert body_fault(EXPECTED, 200, short) is None
+
+
+def test_near_duplicate_may_stand_behind_the_one_that_it_let_pass() -> None:
+    apart = answer(items=[item("a", 0.9), item("b", 0.7), item("like a", 0.89)])
+
+    assert body_fault(EXPECTED, 200, apart) is None
 
 
 def test_diverse_list_need_not_be_in_order_of_score() -> None:
